@@ -1,0 +1,1 @@
+"""Content-addressed storage: one protocol, `ContentStore`, and two stores behind it."""

@@ -1,0 +1,1 @@
+"""Tables, partitions, estimators, training, aggregation, evaluation and artifacts: the same code for everybody."""

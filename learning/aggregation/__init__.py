@@ -1,0 +1,1 @@
+"""How the updates of a round become one model: averaged, merged or combined as an ensemble."""

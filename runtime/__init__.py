@@ -1,0 +1,1 @@
+"""What every service shares: settings, logging, signals, serving, numeric pins, the guard against a dead parent."""

@@ -1,0 +1,1 @@
+"""The validator: trains updates again, redoes the aggregation, scores, votes."""
