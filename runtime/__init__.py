@@ -1,1 +1,1 @@
-"""What every service shares: settings, logging, signals, serving, numeric pins, the guard against a dead parent."""
+"""What every service shares: settings, logs, signals, serving, numeric pins, the guard, supervision."""

@@ -1,0 +1,162 @@
+"""The data folder: where everything lies that a fleet keeps, and who may use it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Where data lies unless ``--data`` says otherwise.
+DEFAULT = Path("assay-data")
+
+
+class FolderInUseError(RuntimeError):
+    """Another fleet runs on this data folder."""
+
+
+class EndpointsError(RuntimeError):
+    """``endpoints.json`` is missing or not readable: no fleet has been started on this folder, or it is
+    damaged.
+    """
+
+
+def atomic_write(path: Path, data: bytes, *, fsync: bool = True, mode: int = 0o644) -> None:
+    """Replace ``path`` by ``data`` so that a reader, or a crash, sees the old or the new content and nothing
+    else.
+
+    With ``fsync`` the content and the folder's entry are on the disk when this returns.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            os.fchmod(file.fileno(), mode)
+            if fsync:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    if fsync:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on at this moment; bind it soon."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """One fleet's folder; the properties that name folders make them when first asked."""
+
+    path: Path
+
+    def __init__(self, path: Path | str = DEFAULT) -> None:
+        object.__setattr__(self, "path", Path(path).expanduser().resolve())
+
+    def _folder(self, name: str, mode: int = 0o755) -> Path:
+        folder = self.path / name
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def store(self) -> Path:
+        """Blocks of the embedded content store."""
+        return self._folder("store")
+
+    @property
+    def logs(self) -> Path:
+        """One log file per process."""
+        return self._folder("logs")
+
+    @property
+    def wallets(self) -> Path:
+        """Key files; readable by their owner alone."""
+        return self._folder("wallets", 0o700)
+
+    @property
+    def node(self) -> Path:
+        """The node's database."""
+        return self._folder("node")
+
+    def cache(self, name: str) -> Path:
+        """A cache of one process; nobody reads what somebody else wrote, so each has a name of its own."""
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+            raise ValueError(
+                f"cache name {name!r}: expected lowercase letters, digits, dots, dashes and underscores"
+            )
+        return self._folder(f"cache/{name}")
+
+    @property
+    def blockchain_log(self) -> Path:
+        """The chain's log, made for ``tail -f``."""
+        return self.path / "blockchain.log"
+
+    @property
+    def endpoints(self) -> Path:
+        """The file that says where the fleet's services answer."""
+        return self.path / "endpoints.json"
+
+    def write_endpoints(self, endpoints: Mapping[str, Any]) -> None:
+        """Write where the services answer; mode 0600, for a broker's URL may hold a password."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        atomic_write(self.endpoints, (json.dumps(dict(endpoints), indent=2) + "\n").encode(), mode=0o600)
+
+    def read_endpoints(self) -> dict[str, Any]:
+        """Where the services answer.  Raises :class:`EndpointsError`."""
+        try:
+            found = json.loads(self.endpoints.read_bytes())
+        except FileNotFoundError:
+            raise EndpointsError(
+                f"no {self.endpoints}: start a fleet with `assay up --data {self.path}`, or name its --data"
+            ) from None
+        except ValueError as error:
+            raise EndpointsError(
+                f"{self.endpoints} is not JSON ({error}); start the fleet again to rewrite it"
+            ) from error
+        if not isinstance(found, dict):
+            raise EndpointsError(f"{self.endpoints}: expected a JSON object, found {type(found).__name__}")
+        return found
+
+    def remove_endpoints(self) -> None:
+        """Forget where the services answered, when they have stopped."""
+        self.endpoints.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other fleets off this folder.  The lock dies with the process; raises
+        :class:`FolderInUseError`.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+                raise FolderInUseError(
+                    f"{self.path} is in use by another fleet (process {holder}): "
+                    "stop it, or name another folder with --data"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
