@@ -1,0 +1,301 @@
+"""The JSON documents of the API, as the views write them, OpenAPI shows them and the client returns them.
+
+CIDs are CIDv1 base32 text, addresses `0x` and 40 hex digits, times RFC 3339 UTC with milliseconds, scores
+plain numbers (the chain's millionths divided by 1e6). The form of a job is fixed by the API: fields may be
+added to it, none renamed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired
+
+# pydantic needs this one, not typing's, below Python 3.12.
+from typing_extensions import TypedDict
+
+JobState = Literal["training", "voting", "adopted", "rejected", "expired", "failed", "cancelled"]
+
+#: The states in which nothing more happens to a job.
+CLOSED: frozenset[str] = frozenset({"adopted", "rejected", "expired", "failed", "cancelled"})
+
+
+class ColumnDocument(TypedDict):
+    """`type`: "integer", "number", "text" or "boolean"; `categories`: how many, null where the column has
+    none."""
+
+    name: str
+    type: str
+    missing: int
+    categories: int | None
+
+
+class DatasetDocument(TypedDict):
+    """A registered dataset. `statistics` comes with one dataset alone, not in lists."""
+
+    name: str
+    owner: str
+    cid: str
+    manifest_cid: str
+    rows: int
+    columns: list[ColumnDocument]
+    target: str
+    task: str
+    transaction: str
+    height: int
+    final: bool
+    statistics: NotRequired[dict[str, Any]]
+
+
+class DatasetList(TypedDict):
+    datasets: list[DatasetDocument]
+    next: str | None
+
+
+class HoldoutDocument(TypedDict):
+    """Exactly one of both is set: a fraction of the rows, or the name of a dataset."""
+
+    fraction: float | None
+    dataset: str | None
+
+
+class VersionVote(TypedDict):
+    validator: str
+    decision: str
+    score: float | None
+    reason: str
+    replayed: list[str]
+    mode: str
+
+
+class VersionDocument(TypedDict):
+    """`adopted` is true for every version; `final` when the block that adopted it is. `votes` comes with one
+    version alone. `replaces` is the number of the version that was in service before, null for the first."""
+
+    model: str
+    version: int
+    cid: str
+    job: str
+    attempt: int
+    dataset: str
+    dataset_cid: str
+    score: float
+    baseline: float | None
+    replaces: int | None
+    rows: int
+    verified_by: str
+    approvals: list[str]
+    adopted: bool
+    adopted_at: str
+    height: int
+    final: bool
+    in_service: bool
+    votes: NotRequired[list[VersionVote]]
+
+
+class VersionList(TypedDict):
+    versions: list[VersionDocument]
+    next: str | None
+
+
+class ModelDocument(TypedDict):
+    """A registered model: its policy and the version in service (null before the first)."""
+
+    name: str
+    owner: str
+    datasets: list[str]
+    task: str
+    metric: str
+    direction: int
+    minimum_improvement: float
+    audit_fraction: float
+    holdout: HoldoutDocument
+    statistics_cid: str
+    environments: list[str]
+    openers: list[str]
+    workers: list[str]
+    versions: int
+    version: VersionDocument | None
+    transaction: str
+    height: int
+    final: bool
+
+
+class ModelList(TypedDict):
+    models: list[ModelDocument]
+    next: str | None
+
+
+class SeedDocument(TypedDict):
+    """The seed and the block whose hash it was made with."""
+
+    value: str
+    block: str
+    height: int
+
+
+class WaitingDocument(TypedDict):
+    what: str
+    who: str | None
+    since: str | None
+    until: str | None
+
+
+class RoundsDocument(TypedDict):
+    done: int
+    of: int
+
+
+class PartitionDocument(TypedDict):
+    """One partition in one round. `update` is the CID of the worker's model, `transaction` the update's own
+    id on the chain, `seconds` the training time as the worker measured it."""
+
+    index: int
+    round: int
+    state: Literal["waiting", "claimed", "done", "failed", "removed"]
+    worker: str | None
+    rows: int | None
+    update: str | None
+    transaction: str | None
+    seconds: float | None
+    score: float | None
+    error: str | None
+
+
+class CandidateDocument(TypedDict):
+    cid: str
+    score: float
+    baseline: float | None
+
+
+class VoteDocument(VersionVote):
+    """`compared`: the number of the version the candidate was compared with, null for none; `disproved` and
+    `missing`: the ids and CIDs that a rejection or an "unavailable" names."""
+
+    attempt: int
+    candidate: str
+    compared: int | None
+    disproved: list[str]
+    missing: list[str]
+    asked: str
+    at: str
+
+
+class QuorumDocument(TypedDict):
+    """`weight` approvals are needed `of` the set's weight."""
+
+    weight: int
+    of: int
+
+
+class JobDocument(TypedDict):
+    job: str
+    model: str
+    dataset: str
+    opener: str
+    estimator: dict[str, Any]
+    partitioning: dict[str, Any]
+    aggregation: str
+    state: JobState
+    seed: SeedDocument | None
+    waiting_for: WaitingDocument | None
+    rounds: RoundsDocument
+    attempt: int
+    attempts: int
+    partitions: list[PartitionDocument]
+    candidate: CandidateDocument | None
+    votes: list[VoteDocument]
+    quorum: QuorumDocument
+    version: int | None
+    adopted: bool
+    final: bool
+    reason: str | None
+    opened: str | None
+    closed: str | None
+    height: int
+
+
+class JobList(TypedDict):
+    jobs: list[JobDocument]
+    next: str | None
+
+
+class JobAccepted(TypedDict):
+    job: str
+
+
+class TransactionAccepted(TypedDict):
+    transaction: str
+    status: str
+
+
+class ModelAccepted(TypedDict):
+    name: str
+    transaction: str
+
+
+class Prediction(TypedDict):
+    """`predictions` one per row, in order; `probabilities` one list per row in the order of `classes`, null
+    for regression and for classifiers without; `version` and `cid` of the model that answered."""
+
+    predictions: list[Any]
+    probabilities: list[list[float]] | None
+    classes: list[Any] | None
+    version: int
+    cid: str
+
+
+class Evaluation(TypedDict):
+    """`metrics`: on the holdout, what the task has (per class and a confusion matrix, or r2 and errors)."""
+
+    model: str
+    version: int
+    cid: str
+    metrics: dict[str, Any]
+
+
+class CheckpointDocument(TypedDict):
+    height: int
+    hash: str
+
+
+class ChainDocument(TypedDict):
+    network: str
+    genesis: str
+    height: int
+    head: str
+    justified: CheckpointDocument
+    finalised_height: int
+    final: CheckpointDocument
+    time: str
+    difficulty: float
+    peers: int
+    pending: int
+
+
+class AccountDocument(TypedDict):
+    address: str
+    balance: int
+
+
+class ValidatorDocument(TypedDict):
+    address: str
+    weight: int
+
+
+class ValidatorsDocument(TypedDict):
+    serial: int
+    validators: list[ValidatorDocument]
+    quorum: QuorumDocument
+
+
+class PartReadiness(TypedDict):
+    """One part; `reason` says what is missing and what to do, null when it is ready."""
+
+    ready: bool
+    reason: str | None
+
+
+class Readiness(TypedDict):
+    """`parts`: chain, ipfs, broker, workers, validators, predictor."""
+
+    ready: bool
+    parts: dict[str, PartReadiness]
