@@ -11,9 +11,9 @@ __all__ = ["ContentStore", "Stat", "open_store"]
 
 
 def open_store(where: str | Path, timeout: float = 30.0) -> ContentStore:
-    """The store at `where`: a multiaddr ("/ip4/127.0.0.1/tcp/5001") or "http://host:port" is a Kubo RPC address,
-    anything else a folder of an embedded store, which is created. `timeout` is in seconds per request to Kubo; the
-    connection is made at the first use, so a store may be opened before a fork."""
+    """The store at `where`: a multiaddr ("/ip4/127.0.0.1/tcp/5001") or "http://host:port" is a Kubo RPC
+    address, anything else a folder of an embedded store, which is created. `timeout` is in seconds per
+    request to Kubo; the connection is made at the first use, so a store may be opened before a fork."""
     if isinstance(where, str) and _KUBO.match(where):
         from ipfs.kubo import KuboStore  # noqa: PLC0415 - the HTTP client only where it is used
 

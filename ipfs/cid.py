@@ -1,7 +1,7 @@
 """Content identifiers with SHA2-256: CIDv0 and CIDv1 text and bytes.
 
-Formats: https://github.com/multiformats/cid, multibase prefixes "b" (base32, lower case, no padding) and "z"
-(base58btc), multicodec numbers from https://github.com/multiformats/multicodec/blob/master/table.csv.
+Formats: https://github.com/multiformats/cid, multibase prefixes "b" (base32, lower case, no padding) and
+"z" (base58btc), multicodec numbers from https://github.com/multiformats/multicodec/blob/master/table.csv.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def cid_of(codec: int, data: bytes, version: int = 1) -> Cid:
 
 
 def decode_cid(data: bytes) -> Cid:
-    """A CID from its bytes. Raises ValueError for anything but version 0 or 1 with SHA2-256 and a known codec."""
+    """A CID from its bytes. Raises ValueError for anything but version 0 or 1 with SHA2-256 and a known
+    codec."""
     if len(data) == 34 and data[:2] == _SHA2_256:
         return Cid(0, DAG_PB, bytes(data[2:]))
     if len(data) == 36 and data[0] == 1 and data[1] in _CODEC_NAMES and data[2:4] == _SHA2_256:

@@ -10,8 +10,8 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """`size`: bytes of the file (of all its blocks, for what is no file); `blocks`: distinct blocks below and
-    including `cid`."""
+    """`size`: bytes of the file (of all its blocks, for what is no file); `blocks`: distinct blocks below
+    and including `cid`."""
 
     cid: str
     size: int
@@ -20,9 +20,10 @@ class Stat:
 
 @runtime_checkable
 class ContentStore(Protocol):
-    """Where content is kept by CID. CIDs come in as CIDv1 or CIDv0 text and go out as CIDv1 base32 text, but for
-    `pins`, which repeats what was pinned. Every method raises `ipfs.errors.ContentError` and its subclasses:
-    `InvalidCid`, `ContentMissing`, `ContentCorrupt`, `ContentTooLarge`, `ContentLooping`, `StoreUnavailable`.
+    """Where content is kept by CID. CIDs come in as CIDv1 or CIDv0 text and go out as CIDv1 base32 text,
+    but for `pins`, which repeats what was pinned. Every method raises `ipfs.errors.ContentError` and its
+    subclasses: `InvalidCid`, `ContentMissing`, `ContentCorrupt`, `ContentTooLarge`, `ContentLooping`,
+    `StoreUnavailable`.
     """
 
     @property
@@ -34,8 +35,8 @@ class ContentStore(Protocol):
         pinned, and the pin confirmed, before its CIDv1 comes back."""
 
     def open(self, cid: str) -> BinaryIO:
-        """A seekable stream of a file, for `with`. Each block is checked against its CID before a byte of it comes
-        out; memory is bounded by a few blocks. Reading raises what `read` raises."""
+        """A seekable stream of a file, for `with`. Each block is checked against its CID before a byte of
+        it comes out; memory is bounded by a few blocks. Reading raises what `read` raises."""
 
     def read(self, cid: str, offset: int = 0, length: int | None = None) -> bytes:
         """`length` bytes of a file from `offset`, fewer at its end; without `length`, to its end (at most
@@ -57,7 +58,8 @@ class ContentStore(Protocol):
         """Size and number of blocks."""
 
     def put_block(self, cid_codec: str, data: bytes) -> str:
-        """Store one block under codec "raw", "dag-pb" or "dag-cbor" (SHA2-256); its CIDv1. It is not pinned."""
+        """Store one block under codec "raw", "dag-pb" or "dag-cbor" (SHA2-256); its CIDv1. It is not
+        pinned."""
 
     def get_block(self, cid: str) -> bytes:
         """One block's bytes, checked against its CID."""

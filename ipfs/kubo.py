@@ -1,0 +1,256 @@
+"""A content store on a running Kubo, through its RPC API. The only module that knows ipfshttpclient.
+
+Kubo keeps, fetches and pins; it is not trusted. `add` computes the CID itself while it uploads and compares, and
+reads fetch single blocks and check each against its CID, so that neither a damaged block (Kubo does not hash what
+it reads from its disk) nor a transfer that breaks off (the error is an HTTP trailer, which clients do not see) can
+pass as content. RPC reference: https://docs.ipfs.tech/reference/kubo/rpc/
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ipfshttpclient
+import requests
+import urllib3
+from ipfshttpclient import exceptions as rpc
+
+from ipfs import dag
+from ipfs.builder import CHUNK, LINKS, Tree, chunks
+from ipfs.cid import RAW, Cid, cid_of, parse_cid
+from ipfs.embedded import as_stream, block_cid
+from ipfs.errors import ContentCorrupt, ContentError, ContentMissing, StoreUnavailable
+from ipfs.reader import Limits, Source, open_file, read_range
+from ipfs.store import Stat
+
+OLDEST = (0, 35)  # the first Kubo with all options that `add` sends
+_AHEAD = 6  # blocks under way at once while reading leaves: hides the network's latency, holds 12 MiB at most
+_OFFLINE = {"offline": "true"}
+
+
+class KuboStore:
+    """The store behind Kubo's RPC address `where` (a multiaddr or an http URL); `timeout` in seconds for each
+    request. Connections are made when first used, and again after a fork. See `ipfs.store.ContentStore`."""
+
+    def __init__(self, where: str, timeout: float = 30.0, limits: Limits | None = None) -> None:
+        self.name = f"Kubo {where}"
+        self.timeout = timeout
+        self.limits = limits or Limits()
+        self._where = where
+        self._source = Source(self.name, self._fetch, self._fetch_all, self.limits)
+        self._lock = threading.Lock()
+        self._connected: tuple[int, Any, ThreadPoolExecutor] | None = None  # process id, client, readers ahead
+
+    # Adding
+
+    def add(self, content: bytes | Path | BinaryIO) -> str:
+        with as_stream(content) as stream:
+            upload = _Upload(stream)
+            with self._asking("", "add the content"):
+                answer = self._client.add(
+                    upload,
+                    cid_version=1,
+                    raw_leaves=True,
+                    chunker=f"size-{CHUNK}",
+                    opts={"hash": "sha2-256", "max-file-links": str(LINKS)},  # a new dict: the client writes to it
+                )
+        if answer["Hash"] != upload.cid:
+            what = f"Kubo says that the content is {answer['Hash']}"
+            raise ContentCorrupt(upload.cid, self.name, what, "Check that Kubo is whole and its version current.")
+        self._confirm_pin(upload.cid)
+        return upload.cid
+
+    def put_block(self, cid_codec: str, data: bytes) -> str:
+        cid = str(block_cid(cid_codec, data, self.limits, self.name))
+        with self._asking(cid, "store the block"):
+            answer = self._client.block.put(
+                _Named(data), opts={"cid-codec": cid_codec, "mhtype": "sha2-256", "allow-big-block": "true"}
+            )
+        if answer["Key"] != cid:
+            raise ContentCorrupt(cid, self.name, f"Kubo says that the block is {answer['Key']}")
+        return cid
+
+    # Reading
+
+    def open(self, cid: str) -> BinaryIO:
+        return open_file(self._source, parse_cid(cid))
+
+    def read(self, cid: str, offset: int = 0, length: int | None = None) -> bytes:
+        return read_range(self._source, parse_cid(cid), offset, length)
+
+    def get_block(self, cid: str) -> bytes:
+        return self._source.block(parse_cid(cid))
+
+    def has(self, cid: str) -> bool:
+        """Whether all blocks are in this Kubo's own store: what links to others is read from there and checked,
+        raw leaves are looked up."""
+        here = Source(self.name, self._fetch_here, limits=self.limits)
+        try:
+            for found, block in dag.walk(here, parse_cid(cid), leaves=False):
+                if block is None:
+                    with self._asking(str(found), "look up the block"):
+                        self._client.block.stat(str(found), opts=dict(_OFFLINE))
+        except ContentMissing:
+            return False
+        return True
+
+    def stat(self, cid: str) -> Stat:
+        return dag.stat(self._source, parse_cid(cid))
+
+    # Pins
+
+    def pin(self, cid: str) -> None:
+        """Every block is fetched and checked before Kubo is told to pin. Raises ContentMissing naming one that does
+        not come within the time-out."""
+        root = parse_cid(cid)
+        for _ in dag.walk(self._source, root, leaves=True):
+            pass
+        with self._asking(cid, "pin it"):
+            # With progress Kubo answers while it walks, so that a large DAG does not run into the time-out.
+            answer = self._client.request(
+                "/pin/add", (str(root),), decoder="json", stream=True, opts={"recursive": "true", "progress": "true"}
+            )
+            for _ in answer:
+                pass
+        self._confirm_pin(str(root))
+
+    def unpin(self, cid: str) -> None:
+        root = str(parse_cid(cid))
+        try:
+            with self._asking(cid, "unpin it"):
+                self._client.pin.rm(root)
+        except ContentError as error:
+            if "not pinned" not in error.detail:
+                raise
+
+    def pins(self) -> Iterator[str]:
+        with self._asking("", "list the pins"):
+            return iter(list(self._client.pin.ls(type="recursive")["Keys"]))
+
+    def _confirm_pin(self, cid: str) -> None:
+        """`add` answers before it pins, and a pin asked for may be lost: see it before anything relies on it."""
+        with self._asking(cid, "confirm the pin"):
+            self._client.pin.ls(cid, type="recursive")
+
+    # Requests
+
+    def _fetch(self, cid: Cid) -> bytes:
+        return self._block(cid, {})
+
+    def _fetch_here(self, cid: Cid) -> bytes:
+        return self._block(cid, _OFFLINE)
+
+    def _block(self, cid: Cid, options: dict[str, str]) -> bytes:
+        data = b""
+        for _ in range(2):  # a transfer may break off unseen: what does not hash to the CID is asked for again
+            with self._asking(str(cid), "deliver the block"):
+                answer = self._client.request("/block/get", (str(cid),), stream=True, opts=dict(options))
+                with answer:
+                    parts, size = [], 0
+                    for part in answer:
+                        parts.append(part)
+                        size += len(part)
+                        if size > self.limits.block:  # enough to see that it is too large
+                            break
+                    data = b"".join(parts)
+            if cid.matches(data) or size > self.limits.block:
+                break
+        return data
+
+    def _fetch_all(self, cids: Sequence[Cid]) -> Iterator[bytes]:
+        """Blocks in order, the next few already under way."""
+        waiting = iter(cids)
+        ahead: deque[Future[bytes]] = deque()
+        try:
+            pool = self._connection()[1]
+            ahead.extend(pool.submit(self._fetch, cid) for cid in islice(waiting, _AHEAD))
+            while ahead:
+                data = ahead.popleft().result()
+                ahead.extend(pool.submit(self._fetch, cid) for cid in islice(waiting, 1))
+                yield data
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    @property
+    def _client(self) -> Any:
+        return self._connection()[0]
+
+    def _connection(self) -> tuple[Any, ThreadPoolExecutor]:
+        with self._lock:
+            if self._connected is None or self._connected[0] != os.getpid():
+                # What a parent process connected is its own: neither its sockets nor its threads survive a fork.
+                client = ipfshttpclient.Client(self._where, timeout=self.timeout, session=True)
+                try:
+                    self._check_version(client)
+                except BaseException:
+                    client.close()
+                    raise
+                pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="kubo-read-ahead")
+                self._connected = (os.getpid(), client, pool)
+            return self._connected[1], self._connected[2]
+
+    def _check_version(self, client: Any) -> None:
+        # `Client` rather than `connect`, whose own check knows no Kubo since 2021.
+        version = str(client.version()["Version"])
+        numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit())
+        if numbers < OLDEST:
+            oldest = ".".join(map(str, OLDEST))
+            what = f"this is Kubo {version}, Assay needs {oldest} or later"
+            raise StoreUnavailable("", self.name, what, "Update Kubo.")
+
+    def close(self) -> None:
+        with self._lock:
+            connected, self._connected = self._connected, None
+        if connected is not None and connected[0] == os.getpid():
+            connected[2].shutdown(cancel_futures=True)
+            connected[1].close()
+
+    @contextmanager
+    def _asking(self, cid: str, doing: str) -> Iterator[None]:
+        """Turn what goes wrong while Kubo is asked into our errors."""
+        try:
+            yield
+        except rpc.AddressError as error:
+            raise StoreUnavailable(cid, self.name, f"this is no address of Kubo: {error}") from error
+        except (rpc.CommunicationError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise self._translated(cid, doing, error) from error
+        except rpc.DecodingError as error:
+            raise StoreUnavailable(cid, self.name, f"the answer is not Kubo's: {error}") from error
+
+    def _translated(self, cid: str, doing: str, error: Exception) -> ContentError:
+        if isinstance(error, rpc.ErrorResponse):
+            said = str(error.args[0])
+            if any(phrase in said for phrase in _CORRUPT):
+                return ContentCorrupt(cid, self.name, f"Kubo cannot {doing}: {said}")
+            if any(phrase in said for phrase in _MISSING):
+                return ContentMissing(cid, self.name, f"Kubo cannot {doing}: {said}")
+            return ContentError(cid, self.name, f"Kubo cannot {doing}: {said}", "See Kubo's own log.")
+        original = getattr(error, "original", error)
+        late = isinstance(error, rpc.TimeoutError) or "timed out" in str(original)
+        if cid and late and not isinstance(original, requests.ConnectTimeout):
+            what = f"Kubo did not {doing} within {self.timeout:g} s"
+            return ContentMissing(cid, self.name, what)
+        return StoreUnavailable(cid, self.name, f"Kubo cannot be asked to {doing}: {original}")
+
+
+# What Kubo says of a block that does not hash to its CID (with Datastore.HashOnRead), and of one it does not have.
+_CORRUPT = ("different hash", "hash mismatch", "did not match", "hash of block")
+_MISSING = ("not found", "could not find", "deadline exceeded", "offline")
+
+
+class _Named(BinaryIO):
+    """Bytes as the file object that the client uploads."""
+
+
+class _Upload:
+    """A stream on its way to Kubo, hashed as it passes."""
