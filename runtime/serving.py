@@ -1,0 +1,185 @@
+"""Serving HTTP inside the service's own process, with waitress.
+
+A server that forks or outlives its parent would be one more process to guard; waitress is threads alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from waitress.server import create_server
+
+from runtime.logs import get_logger
+from runtime.streams import (
+    HEARTBEAT,
+    MAX_STREAMS,
+    STOP_KEY,
+    STREAMS_KEY,
+    Busy,
+    EventStream,
+    ServerEvent,
+    Slot,
+    Streams,
+    sse,
+    stopping,
+    streams,
+)
+
+__all__ = [
+    "HEARTBEAT",
+    "MAX_STREAMS",
+    "Busy",
+    "EventStream",
+    "PortTaken",
+    "ServerEvent",
+    "Slot",
+    "Streams",
+    "listen",
+    "serve",
+    "sse",
+    "stopping",
+    "streams",
+]
+
+#: Threads that answer requests, streams included.
+THREADS = 64
+#: Seconds that requests in progress (not streams) are given when the service stops.
+GRACE = 1.0
+#: Largest request body, bytes; what waitress keeps beyond 512 KiB of it lies in a temporary file.
+MAX_BODY = 1 << 30
+
+_log = get_logger(__name__)
+
+WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class PortTaken(OSError):  # noqa: N818 - says what is wrong in two words
+    """Another program listens on the port that was asked for."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            errno.EADDRINUSE,
+            f"port {port} on {host} is taken by another program: stop that one (`lsof -i :{port}` names it), "
+            "or choose another port with --port",
+        )
+        self.host = host
+        self.port = port
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket on ``host:port`` (0: any free port).  Raises :class:`PortTaken`."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(host, port) from None
+        raise
+    return listener
+
+
+def _with_streams(app: WSGIApplication, places: Streams, stop: threading.Event) -> WSGIApplication:
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ[STREAMS_KEY] = places
+        environ[STOP_KEY] = stop
+        return app(environ, start_response)
+
+    return application
+
+
+def serve(
+    app: WSGIApplication,
+    host: str,
+    port: int,
+    *,
+    threads: int = THREADS,
+    max_streams: int = MAX_STREAMS,
+    on_ready: Callable[[int], None] | None = None,
+    stop: threading.Event,
+    listener: socket.socket | None = None,
+) -> int:
+    """Serve ``app`` until ``stop`` is set; returns the port it served on.
+
+    Parameters
+    ----------
+    port
+        0 takes a free one; ``on_ready`` is told which, once connections are accepted.
+    max_streams
+        Streams and long polls at a time, see :func:`runtime.streams.streams`.
+    listener
+        A socket from :func:`listen`, for a service that must have its port before it loads the rest.
+
+    On ``stop`` no new connection is accepted, requests in progress have :data:`GRACE` seconds, open streams
+    none.
+
+    Raises :class:`PortTaken`.
+    """
+    bound = listener if listener is not None else listen(host, port)
+    actual = int(bound.getsockname()[1])
+    places = Streams(max_streams)
+    server = create_server(
+        _with_streams(app, places, stop),
+        sockets=[bound],
+        threads=threads,
+        ident=None,
+        # select() ends at descriptor 1023.
+        asyncore_use_poll=True,
+        connection_limit=1000,
+        # Gives requests `waitress.client_disconnected`, so that a stream ends with its client.
+        channel_request_lookahead=1,
+        max_request_body_size=MAX_BODY,
+    )
+
+    def once(timeout: float) -> None:
+        server.asyncore.loop(timeout=timeout, map=server._map, use_poll=True, count=1)
+
+    def wake() -> None:
+        stop.wait()
+        server.pull_trigger()
+
+    threading.Thread(target=wake, name="serving-stop", daemon=True).start()
+    if on_ready is not None:
+        on_ready(actual)
+    try:
+        while not stop.is_set():
+            once(30.0)
+        _finish(server, places, once)
+    finally:
+        _close(server)
+    _log.debug("stopped serving", port=actual)
+    return actual
+
+
+def _finish(server: Any, places: Streams, once: Callable[[float], None]) -> None:
+    """Let ordinary requests end and their answers leave."""
+    server.accepting = False
+    deadline = time.monotonic() + GRACE
+    dispatcher = server.task_dispatcher
+    while time.monotonic() < deadline:
+        working = len(dispatcher.queue) + dispatcher.active_count - places.taken
+        unsent = any(channel.total_outbufs_len for channel in list(server.active_channels.values()))
+        if working <= 0 and not unsent:
+            return
+        once(0.02)
+
+
+def _close(server: Any) -> None:
+    """Cut all connections; a thread that writes to one of them ends with the write."""
+    server.task_dispatcher.set_thread_count(0)
+    for channel in list(server.active_channels.values()):
+        channel.handle_close()
+    server.close()
