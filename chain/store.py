@@ -1,0 +1,272 @@
+"""What a node keeps on disk: blocks, the head's branch, pending transactions, events and snapshots of the state.
+
+SQLite in WAL mode with ``synchronous=FULL``: what a :meth:`Store.write` block committed survives the death of the
+process and of the machine.  One writer; any thread may read beside it, each over a connection of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Version of the tables below; a database of another version is refused.
+SCHEMA_VERSION = 1
+#: Snapshots kept: the newest, and one to fall back on.
+SNAPSHOTS_KEPT = 2
+
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+-- Every valid block, of all branches, in the order in which they were accepted (a parent before its children).
+CREATE TABLE blocks (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, height INTEGER NOT NULL,
+    work TEXT NOT NULL, data BLOB NOT NULL);
+CREATE INDEX blocks_by_height ON blocks (height);
+-- The head's branch.
+CREATE TABLE branch (height INTEGER PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE included (
+    id TEXT PRIMARY KEY, block TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE pending (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, received INTEGER NOT NULL,
+    data BLOB NOT NULL);
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, block TEXT NOT NULL, kind TEXT NOT NULL,
+    undone INTEGER NOT NULL, time INTEGER NOT NULL, fields TEXT NOT NULL);
+CREATE TABLE snapshots (
+    block TEXT PRIMARY KEY, height INTEGER NOT NULL, sha256 TEXT NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class StoreError(Exception):
+    """The database is of another network or version, or in use by another process."""
+
+
+@dataclass(frozen=True)
+class StoredBlock:
+    """A block as it lies in the database."""
+
+    id: str
+    height: int
+    work: int
+    """Work of its branch from genesis up to and with it."""
+    data: bytes
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """A line of the log of events; ``fields`` is JSON text."""
+
+    seq: int
+    height: int
+    block: str
+    kind: str
+    undone: bool
+    time: int
+    fields: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the head's branch a transaction stands."""
+
+    block: str
+    height: int
+    position: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state after a final block, as ``State.snapshot`` wrote it."""
+
+    block: str
+    height: int
+    data: bytes
+
+
+class Store:
+    """One node's database.  Methods named ``put_``, ``set_``, ``drop_`` are for use within :meth:`write`."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Open or create the database at ``path``; None keeps it in memory, for simulations.
+
+        Raises :class:`StoreError` for a database of another version or one that another process writes to.
+        """
+        self._path = path
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = self._connect()
+        try:
+            self._prepare()
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        where = ":memory:" if self._path is None else str(self._path)
+        connection = sqlite3.connect(where, isolation_level=None, check_same_thread=False, timeout=5)
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    def _prepare(self) -> None:
+        self._writer.execute("PRAGMA journal_mode=WAL")
+        found = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            with self.write():
+                for statement in _TABLES.split(";"):
+                    self._writer.execute(statement)
+                self._writer.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        elif found != SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._path} has tables of version {found}, this program knows version {SCHEMA_VERSION}: "
+                "start it with the program that wrote it, or name another folder"
+            )
+
+    def close(self) -> None:
+        """Close all connections; nobody may be reading any more."""
+        with self._lock:
+            for reader in self._readers:
+                reader.close()
+            self._readers.clear()
+            self._writer.close()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[None]:
+        """All or nothing: on the disk when the block ends, or, when it raises, as if it had never begun."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+
+    def _reader(self) -> sqlite3.Connection:
+        if self._path is None:
+            return self._writer
+        reader: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if reader is None:
+            reader = self._connect()
+            reader.execute("PRAGMA query_only=ON")
+            with self._lock:
+                self._readers.append(reader)
+            self._local.connection = reader
+        return reader
+
+    # ------------------------------------------------------------------ writing
+
+    def set_meta(self, key: str, value: str) -> None:
+        self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def put_block(self, block: StoredBlock) -> None:
+        """Keep a valid block whose parent is kept already."""
+        self._writer.execute(
+            "INSERT OR IGNORE INTO blocks (id, height, work, data) VALUES (?, ?, ?, ?)",
+            (block.id, block.height, str(block.work), block.data),
+        )
+
+    def set_connected(self, height: int, block: str, transactions: Sequence[str]) -> None:
+        """The block is now on the head's branch, with these transactions in this order."""
+        self._writer.execute("INSERT OR REPLACE INTO branch VALUES (?, ?)", (height, block))
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO included VALUES (?, ?, ?, ?)",
+            [(transaction, block, height, i) for i, transaction in enumerate(transactions)],
+        )
+
+    def set_disconnected(self, height: int, block: str) -> None:
+        """The block has left the head's branch."""
+        self._writer.execute("DELETE FROM branch WHERE height = ? AND id = ?", (height, block))
+        self._writer.execute("DELETE FROM included WHERE block = ?", (block,))
+
+    def put_pending(self, transactions: Iterable[tuple[str, int, bytes]]) -> None:
+        """Keep signed transactions, each as (id, milliseconds of arrival, bytes)."""
+        self._writer.executemany(
+            "INSERT OR IGNORE INTO pending (id, received, data) VALUES (?, ?, ?)", transactions
+        )
+
+    def drop_pending(self, transactions: Iterable[str]) -> None:
+        self._writer.executemany("DELETE FROM pending WHERE id = ?", [(each,) for each in transactions])
+
+    def put_events(self, events: Iterable[StoredEvent]) -> None:
+        self._writer.executemany(
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(e.seq, e.height, e.block, e.kind, int(e.undone), e.time, e.fields) for e in events],
+        )
+
+    def put_snapshot(self, snapshot: Snapshot) -> None:
+        """Keep the newest snapshot and drop the oldest."""
+        self._writer.execute(
+            "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
+            (snapshot.block, snapshot.height, hashlib.sha256(snapshot.data).hexdigest(), snapshot.data),
+        )
+        self._writer.execute(
+            "DELETE FROM snapshots WHERE block NOT IN (SELECT block FROM snapshots ORDER BY height DESC LIMIT ?)",
+            (SNAPSHOTS_KEPT,),
+        )
+
+    # ------------------------------------------------------------------ reading
+
+    def meta(self, key: str) -> str | None:
+        row = self._reader().execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def block(self, block: str) -> StoredBlock | None:
+        """A block of any branch, by its id."""
+        row = (
+            self._reader()
+            .execute("SELECT id, height, work, data FROM blocks WHERE id = ?", (block,))
+            .fetchone()
+        )
+        return None if row is None else StoredBlock(row[0], row[1], int(row[2]), row[3])
+
+    def blocks_above(self, height: int) -> Iterator[StoredBlock]:
+        """Blocks of all branches higher than ``height``, in the order in which they were accepted."""
+        rows = self._reader().execute(
+            "SELECT id, height, work, data FROM blocks WHERE height > ? ORDER BY number", (height,)
+        )
+        for row in rows:
+            yield StoredBlock(row[0], row[1], int(row[2]), row[3])
+
+    def branch_at(self, height: int) -> str | None:
+        """Id of the block at this height of the head's branch."""
+        row = self._reader().execute("SELECT id FROM branch WHERE height = ?", (height,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def included(self, transaction: str) -> Place | None:
+        """Where the head's branch holds the transaction."""
+        row = (
+            self._reader()
+            .execute("SELECT block, height, position FROM included WHERE id = ?", (transaction,))
+            .fetchone()
+        )
+        return None if row is None else Place(*row)
+
+    def pending(self) -> list[tuple[int, bytes]]:
+        """Pending transactions as (milliseconds of arrival, bytes), oldest first."""
+        return self._reader().execute("SELECT received, data FROM pending ORDER BY number").fetchall()
+
+    def last_seq(self) -> int:
+        """Number of the last event; 0 when there is none."""
+        return int(self._reader().execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+
+    def events(self, after: int, limit: int) -> list[StoredEvent]:
+        """Up to ``limit`` events with numbers above ``after``."""
+        rows = self._reader().execute(
+            "SELECT seq, height, block, kind, undone, time, fields FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
+        )
+        return [StoredEvent(r[0], r[1], r[2], r[3], bool(r[4]), r[5], r[6]) for r in rows]
+
+    def snapshots(self) -> list[Snapshot]:
+        """Undamaged snapshots, newest first."""
+        rows = self._reader().execute(
+            "SELECT block, height, sha256, data FROM snapshots ORDER BY height DESC"
+        )
+        return [Snapshot(r[0], r[1], r[3]) for r in rows if hashlib.sha256(r[3]).hexdigest() == r[2]]
