@@ -112,6 +112,36 @@ def build(
     return [tree.finish() for tree in trees]
 
 
+class Hasher:
+    """The CID of a file whose bytes are pushed in as they pass, in any portions. Nothing is stored."""
+
+    def __init__(self, layout: Layout = CANONICAL) -> None:
+        self._layout = layout
+        self._tree = Tree(layout.version, lambda _cid, _block: None)
+        self._rest = bytearray()
+        self._any = False
+
+    def update(self, data: bytes) -> None:
+        self._rest += data
+        while len(self._rest) >= CHUNK:
+            self._leaf(bytes(self._rest[:CHUNK]))
+            del self._rest[:CHUNK]
+
+    def finish(self) -> Cid:
+        """The CID; call it once, at the end."""
+        if self._rest or not self._any:
+            self._leaf(bytes(self._rest))
+        return self._tree.finish().cid
+
+    def _leaf(self, chunk: bytes) -> None:
+        self._any = True
+        cid, block = self._layout.leaf(chunk)
+        self._tree.leaf(cid, len(block), len(chunk))
+
+
 def only_hash(stream: BinaryIO, layout: Layout = CANONICAL) -> Cid:
     """The CID that adding the stream would give, storing nothing (`ipfs add --only-hash`)."""
-    return build(stream, [layout], lambda _cids, _chunk: None, lambda _cid, _block: None)[0].cid
+    hasher = Hasher(layout)
+    for chunk in chunks(stream):
+        hasher.update(chunk)
+    return hasher.finish()

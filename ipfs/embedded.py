@@ -2,12 +2,12 @@
 
     blocks/ab/<hex>   a block under its SHA2-256 digest
     wraps/ab/<hex>    for a leaf of plain `ipfs add` (digest in the name): the digest of the same chunk
-    without its
-                      wrapper. The leaf's block is made from that chunk on reading and checked against its
-                      own CID like any other, so content is kept once and readable, and verified, under
-                      both CIDs.
+                      without its wrapper
     pins/<cid>        an empty file for each pin
     tmp/              files being written
+
+A leaf of plain `ipfs add` is made from its chunk on reading and checked against its own CID like any other
+block, so content is kept once and readable, and verified, under its CIDv1 and its CIDv0.
 
 Files appear whole, by renaming; two processes that write the same block write the same bytes. Blocks reach
 the disk before the pin that promises them. Nothing here deletes blocks: unpinning gives up the promise,
@@ -69,7 +69,7 @@ class EmbeddedStore:
         def node(cid: Cid, block: bytes) -> None:
             self._write("blocks", cid.digest, block, written)
 
-        with self._disk("", "store the content"), as_stream(content) as stream:
+        with as_stream(content) as stream, self._disk("", "store the content"):
             canonical, plain = build(stream, [CANONICAL, PLAIN_ADD], leaf, node)
             written.sync()
             self._pin(canonical.cid)
@@ -123,7 +123,7 @@ class EmbeddedStore:
         root = parse_cid(cid)
         with self._disk(cid, "unpin it"):
             (self.folder / "pins" / str(root)).unlink(missing_ok=True)
-            _sync_folder(self.folder / "pins")
+            _sync(self.folder / "pins")
 
     def pins(self) -> Iterator[str]:
         with self._disk("", "list the pins"):
@@ -178,7 +178,7 @@ class EmbeddedStore:
 
     def _pin(self, root: Cid) -> None:
         (self.folder / "pins" / str(root)).touch()
-        _sync_folder(self.folder / "pins")
+        _sync(self.folder / "pins")
 
     @contextmanager
     def _disk(self, cid: str, doing: str) -> Iterator[None]:
@@ -204,24 +204,21 @@ class _Unsynced:
 
     def sync(self) -> None:
         for path in self._paths:
-            _sync(path, os.O_RDONLY)
+            _sync(path)
         for folder in {path.parent for path in self._paths}:
-            _sync_folder(folder)
+            _sync(folder)
         for folder in {path.parent.parent for path in self._paths}:
-            _sync_folder(folder)
+            _sync(folder)
         self._paths.clear()
 
 
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+def _sync(path: Path) -> None:
+    """Have a file or folder on the disk before going on."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    _sync(folder, os.O_RDONLY)
 
 
 @contextmanager

@@ -1,40 +1,46 @@
 """A content store on a running Kubo, through its RPC API. The only module that knows ipfshttpclient.
 
-Kubo keeps, fetches and pins; it is not trusted. `add` computes the CID itself while it uploads and compares, and
-reads fetch single blocks and check each against its CID, so that neither a damaged block (Kubo does not hash what
-it reads from its disk) nor a transfer that breaks off (the error is an HTTP trailer, which clients do not see) can
-pass as content. RPC reference: https://docs.ipfs.tech/reference/kubo/rpc/
+Kubo keeps, fetches and pins; it is not trusted. `add` computes the CID itself while it uploads and
+compares, and reads fetch single blocks and check each against its CID, so that neither a damaged block
+(Kubo does not hash what it reads from its disk) nor a transfer that breaks off (the error is an HTTP
+trailer, which clients do not see) can pass as content. RPC reference:
+https://docs.ipfs.tech/reference/kubo/rpc/
 """
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
-import ipfshttpclient
 import requests
 import urllib3
-from ipfshttpclient import exceptions as rpc
 
 from ipfs import dag
-from ipfs.builder import CHUNK, LINKS, Tree, chunks
-from ipfs.cid import RAW, Cid, cid_of, parse_cid
+from ipfs.builder import CHUNK, LINKS, Hasher
+from ipfs.cid import Cid, parse_cid
 from ipfs.embedded import as_stream, block_cid
 from ipfs.errors import ContentCorrupt, ContentError, ContentMissing, StoreUnavailable
 from ipfs.reader import Limits, Source, open_file, read_range
 from ipfs.store import Stat
 
+# Read by ipfshttpclient when imported: without it, the client patches requests in a way (for Unix
+# sockets, which we do not use) that urllib3 warns about.
+os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")
+import ipfshttpclient
+from ipfshttpclient import exceptions as rpc
+
 OLDEST = (0, 35)  # the first Kubo with all options that `add` sends
 _AHEAD = 6  # blocks under way at once while reading leaves: hides the network's latency, holds 12 MiB at most
-_OFFLINE = {"offline": "true"}
 
 
 class KuboStore:
@@ -48,32 +54,37 @@ class KuboStore:
         self._where = where
         self._source = Source(self.name, self._fetch, self._fetch_all, self.limits)
         self._lock = threading.Lock()
-        self._connected: tuple[int, Any, ThreadPoolExecutor] | None = None  # process id, client, readers ahead
+        # The process that connected, its client and its threads that read ahead.
+        self._connected: tuple[int, Any, ThreadPoolExecutor] | None = None
 
     # Adding
 
     def add(self, content: bytes | Path | BinaryIO) -> str:
         with as_stream(content) as stream:
             upload = _Upload(stream)
-            with self._asking("", "add the content"):
+            with self._asking("", "add the content", upload):
                 answer = self._client.add(
                     upload,
                     cid_version=1,
                     raw_leaves=True,
                     chunker=f"size-{CHUNK}",
-                    opts={"hash": "sha2-256", "max-file-links": str(LINKS)},  # a new dict: the client writes to it
+                    # A new dict each time: the client writes to it.
+                    opts={"hash": "sha2-256", "max-file-links": str(LINKS)},
                 )
-        if answer["Hash"] != upload.cid:
+        cid = upload.cid()
+        if answer["Hash"] != cid:
             what = f"Kubo says that the content is {answer['Hash']}"
-            raise ContentCorrupt(upload.cid, self.name, what, "Check that Kubo is whole and its version current.")
-        self._confirm_pin(upload.cid)
-        return upload.cid
+            advice = "Check that Kubo is whole and its version current."
+            raise ContentCorrupt(cid, self.name, what, advice)
+        self._confirm_pin(cid)
+        return cid
 
     def put_block(self, cid_codec: str, data: bytes) -> str:
         cid = str(block_cid(cid_codec, data, self.limits, self.name))
         with self._asking(cid, "store the block"):
             answer = self._client.block.put(
-                _Named(data), opts={"cid-codec": cid_codec, "mhtype": "sha2-256", "allow-big-block": "true"}
+                io.BytesIO(data),
+                opts={"cid-codec": cid_codec, "mhtype": "sha2-256", "allow-big-block": "true"},
             )
         if answer["Key"] != cid:
             raise ContentCorrupt(cid, self.name, f"Kubo says that the block is {answer['Key']}")
@@ -91,14 +102,15 @@ class KuboStore:
         return self._source.block(parse_cid(cid))
 
     def has(self, cid: str) -> bool:
-        """Whether all blocks are in this Kubo's own store: what links to others is read from there and checked,
+        """Whether all blocks are in this Kubo's own store: what links to others is read from there and
+        checked,
         raw leaves are looked up."""
         here = Source(self.name, self._fetch_here, limits=self.limits)
         try:
             for found, block in dag.walk(here, parse_cid(cid), leaves=False):
                 if block is None:
                     with self._asking(str(found), "look up the block"):
-                        self._client.block.stat(str(found), opts=dict(_OFFLINE))
+                        self._client.block.stat(str(found), offline=True)
         except ContentMissing:
             return False
         return True
@@ -109,15 +121,21 @@ class KuboStore:
     # Pins
 
     def pin(self, cid: str) -> None:
-        """Every block is fetched and checked before Kubo is told to pin. Raises ContentMissing naming one that does
+        """Every block is fetched and checked before Kubo is told to pin. Raises ContentMissing naming
+        one that does
         not come within the time-out."""
         root = parse_cid(cid)
         for _ in dag.walk(self._source, root, leaves=True):
             pass
         with self._asking(cid, "pin it"):
             # With progress Kubo answers while it walks, so that a large DAG does not run into the time-out.
-            answer = self._client.request(
-                "/pin/add", (str(root),), decoder="json", stream=True, opts={"recursive": "true", "progress": "true"}
+            # `pin.add` of the client expects a single answer: ask below it.
+            answer = self._client._client.request(
+                "/pin/add",
+                (str(root),),
+                decoder="json",
+                stream=True,
+                opts={"recursive": "true", "progress": "true"},
             )
             for _ in answer:
                 pass
@@ -137,23 +155,25 @@ class KuboStore:
             return iter(list(self._client.pin.ls(type="recursive")["Keys"]))
 
     def _confirm_pin(self, cid: str) -> None:
-        """`add` answers before it pins, and a pin asked for may be lost: see it before anything relies on it."""
+        """`add` answers before it pins, and a pin asked for may be lost: see it before anything relies
+        on it."""
         with self._asking(cid, "confirm the pin"):
             self._client.pin.ls(cid, type="recursive")
 
     # Requests
 
     def _fetch(self, cid: Cid) -> bytes:
-        return self._block(cid, {})
+        return self._block(cid, offline=False)
 
     def _fetch_here(self, cid: Cid) -> bytes:
-        return self._block(cid, _OFFLINE)
+        return self._block(cid, offline=True)
 
-    def _block(self, cid: Cid, options: dict[str, str]) -> bytes:
+    def _block(self, cid: Cid, *, offline: bool) -> bytes:
         data = b""
-        for _ in range(2):  # a transfer may break off unseen: what does not hash to the CID is asked for again
+        # A transfer may break off unseen: what does not hash to the CID is asked for once more.
+        for _ in range(2):
             with self._asking(str(cid), "deliver the block"):
-                answer = self._client.request("/block/get", (str(cid),), stream=True, opts=dict(options))
+                answer = self._client.block.get(str(cid), stream=True, offline=offline)
                 with answer:
                     parts, size = [], 0
                     for part in answer:
@@ -171,7 +191,8 @@ class KuboStore:
         waiting = iter(cids)
         ahead: deque[Future[bytes]] = deque()
         try:
-            pool = self._connection()[1]
+            with self._asking(str(cids[0]) if cids else "", "deliver the block"):
+                pool = self._connection()[1]
             ahead.extend(pool.submit(self._fetch, cid) for cid in islice(waiting, _AHEAD))
             while ahead:
                 data = ahead.popleft().result()
@@ -188,8 +209,9 @@ class KuboStore:
     def _connection(self) -> tuple[Any, ThreadPoolExecutor]:
         with self._lock:
             if self._connected is None or self._connected[0] != os.getpid():
-                # What a parent process connected is its own: neither its sockets nor its threads survive a fork.
-                client = ipfshttpclient.Client(self._where, timeout=self.timeout, session=True)
+                # What a parent process connected is its own: neither its sockets nor its threads survive
+                # a fork.
+                client = ipfshttpclient.Client(_multiaddr(self._where), timeout=self.timeout, session=True)
                 try:
                     self._check_version(client)
                 except BaseException:
@@ -202,7 +224,7 @@ class KuboStore:
     def _check_version(self, client: Any) -> None:
         # `Client` rather than `connect`, whose own check knows no Kubo since 2021.
         version = str(client.version()["Version"])
-        numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2] if part.isdigit())
+        numbers = tuple(int(part) for part in version.partition("-")[0].split(".")[:2] if part.isdigit())
         if numbers < OLDEST:
             oldest = ".".join(map(str, OLDEST))
             what = f"this is Kubo {version}, Assay needs {oldest} or later"
@@ -216,14 +238,14 @@ class KuboStore:
             connected[1].close()
 
     @contextmanager
-    def _asking(self, cid: str, doing: str) -> Iterator[None]:
-        """Turn what goes wrong while Kubo is asked into our errors."""
+    def _asking(self, cid: str, doing: str, upload: _Upload | None = None) -> Iterator[None]:
+        """Turn what goes wrong while Kubo is asked into our errors, but for an upload's own."""
         try:
             yield
         except rpc.AddressError as error:
             raise StoreUnavailable(cid, self.name, f"this is no address of Kubo: {error}") from error
         except (rpc.CommunicationError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise self._translated(cid, doing, error) from error
+            raise (upload and upload.error) or self._translated(cid, doing, error) from error
         except rpc.DecodingError as error:
             raise StoreUnavailable(cid, self.name, f"the answer is not Kubo's: {error}") from error
 
@@ -243,14 +265,44 @@ class KuboStore:
         return StoreUnavailable(cid, self.name, f"Kubo cannot be asked to {doing}: {original}")
 
 
-# What Kubo says of a block that does not hash to its CID (with Datastore.HashOnRead), and of one it does not have.
+# What Kubo says of a block that does not hash to its CID (with Datastore.HashOnRead), and of one it does
+# not have.
 _CORRUPT = ("different hash", "hash mismatch", "did not match", "hash of block")
 _MISSING = ("not found", "could not find", "deadline exceeded", "offline")
 
 
-class _Named(BinaryIO):
-    """Bytes as the file object that the client uploads."""
+def _multiaddr(where: str) -> str:
+    """An http URL as the multiaddr that the client wants; a multiaddr as it is."""
+    if where.startswith("/"):
+        return where
+    url = urlsplit(where)
+    host = url.hostname or ""
+    try:
+        kind = f"ip{ip_address(host).version}"
+    except ValueError:
+        kind = "dns"
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return f"/{kind}/{host}/tcp/{port}/{url.scheme}"
 
 
 class _Upload:
-    """A stream on its way to Kubo, hashed as it passes."""
+    """A stream on its way to Kubo, hashed as it passes. `error` is what reading it raised, if anything."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hasher = Hasher()
+        self.error: OSError | None = None
+
+    def read(self, _size: int = -1) -> bytes:
+        """The next bytes, in larger parts than the client asks for, which it takes as well."""
+        try:
+            data = self._stream.read(CHUNK)
+        except OSError as error:
+            self.error = error
+            raise
+        self._hasher.update(data)
+        return data
+
+    def cid(self) -> str:
+        """The CID of all that was read."""
+        return str(self._hasher.finish())

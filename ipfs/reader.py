@@ -181,7 +181,8 @@ class FileReader(io.RawIOBase):
         for child, _, _ in wanted:
             if child in path:
                 raise self._looping(child, "the block is reached from itself")
-        leaves = all(child.codec == RAW for child, _, _ in wanted)  # read ahead on one level only: bounded memory
+        # Read ahead on the last level only, which keeps memory bounded whatever the tree.
+        leaves = all(child.codec == RAW for child, _, _ in wanted)
         cids = [child for child, _, _ in wanted]
         blocks = self._source.blocks(cids) if leaves else map(self._source.block, cids)
         for (child, size, child_skip), block in zip(wanted, blocks, strict=True):

@@ -1,0 +1,127 @@
+"""Real services for the tests that ask for them: a Kubo and a Redis, each the session's own.
+
+A missing service skips its tests by name; with ASSAY_REQUIRE=all it fails them. Kubo is the command
+`ipfs`, or what ASSAY_IPFS_COMMAND names; Redis is `redis-server`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_STARTS_WITHIN = 30.0  # seconds
+_NO_NETWORK = {  # a Kubo of our own: no peers, no reports, no ports but its API's
+    "Bootstrap": [],
+    "Routing": {"Type": "none"},
+    "AutoConf": {"Enabled": False},
+    "Addresses": {"API": "/ip4/127.0.0.1/tcp/0", "Gateway": [], "Swarm": []},
+    "Discovery": {"MDNS": {"Enabled": False}},
+}
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("ASSAY_REQUIRE") == "all":
+        pytest.fail(f"{what}, and ASSAY_REQUIRE=all asks for it", pytrace=False)
+    pytest.skip(what)
+
+
+def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text()[-2000:]}")
+        time.sleep(0.02)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@dataclass(frozen=True)
+class Kubo:
+    """A running Kubo: its API's multiaddr, its command with the environment that reaches it, its
+    repository."""
+
+    api: str
+    ipfs: str
+    env: dict[str, str]
+    repo: Path
+
+    def run(self, *args: str, stdin: bytes | None = None) -> bytes:
+        """What `ipfs ARGS` prints; raises CalledProcessError."""
+        return subprocess.run(
+            [self.ipfs, *args], env=self.env, input=stdin, check=True, capture_output=True, timeout=60
+        ).stdout
+
+
+@pytest.fixture(scope="session")
+def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
+    command = shutil.which(os.environ.get("ASSAY_IPFS_COMMAND", "ipfs"))
+    if command is None:
+        _missing("there is no Kubo: no command ipfs on PATH, nor in ASSAY_IPFS_COMMAND")
+    assert command is not None
+    repo = tmp_path_factory.mktemp("kubo")
+    env = {**os.environ, "IPFS_PATH": str(repo), "IPFS_TELEMETRY": "off"}
+    subprocess.run([command, "init", "--profile=test"], env=env, check=True, capture_output=True)
+    config = json.loads((repo / "config").read_text())
+    for section, values in _NO_NETWORK.items():
+        config[section] = {**config.get(section, {}), **values} if isinstance(values, dict) else values
+    (repo / "config").write_text(json.dumps(config))
+    log = repo / "daemon.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen([command, "daemon"], env=env, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(lambda: b"Daemon is ready" in log.read_bytes(), process, log)
+        yield Kubo((repo / "api").read_text().strip(), command, env, repo)
+    finally:
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _answers_ping(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(7) == b"+PONG\r\n"
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    command = shutil.which("redis-server")
+    if command is None:
+        _missing("there is no Redis: no command redis-server on PATH")
+    assert command is not None
+    with tempfile.TemporaryDirectory(prefix="assay-redis-") as folder:
+        log, port = Path(folder) / "log", _free_port()
+        where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder]
+        options = [*where, "--save", "", "--appendonly", "no"]
+        with log.open("wb") as output:
+            process = subprocess.Popen([command, *options], stdout=output, stderr=subprocess.STDOUT)
+        try:
+            _wait_for(lambda: _answers_ping(port), process, log)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            _stop(process)
