@@ -75,3 +75,17 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A logger that takes an event and fields: ``log.info("update accepted", job=job, partition=3)``."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+# Until a service configures logging (the command line never does), events go through the standard library,
+# which prints warnings to standard error; structlog's own default writes everything to standard output.
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.LogfmtRenderer(key_order=["event"], bool_as_flag=False),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+    cache_logger_on_first_use=False,
+)

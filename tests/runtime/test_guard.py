@@ -14,7 +14,9 @@ from runtime import guard
 pytestmark = pytest.mark.fleet
 
 WAYS = [
-    pytest.param({}, id="kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")),
+    pytest.param(
+        {}, id="kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+    ),
     pytest.param({guard.PORTABLE_VARIABLE: "1"}, id="portable"),
 ]
 
@@ -131,7 +133,9 @@ def test_service_started_by_hand_is_left_alone(monkeypatch):
 
 
 def test_watching_in_a_child_is_refused_in_a_process_that_nobody_forked(start_python):
-    process = start_python("from runtime import guard\ntry: guard.watch_parent_in_child()\nexcept RuntimeError: print(1)")
+    process = start_python(
+        "from runtime import guard\ntry: guard.watch_parent_in_child()\nexcept RuntimeError: print(1)"
+    )
     assert _pids(process) == [1]
 
 

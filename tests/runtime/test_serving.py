@@ -1,0 +1,185 @@
+"""Serving on real sockets: streams bounded, stops at once, ports named."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import socket
+import threading
+import time
+
+import flask
+import pytest
+
+from runtime import problems
+from runtime.serving import PortTaken, ServerEvent, listen, serve, sse, stopping, streams
+
+
+class Served:
+    """An application on a port of its own, in a thread."""
+
+    def __init__(self, app: flask.Flask, **options) -> None:
+        self.stop = threading.Event()
+        ready: queue.Queue[int] = queue.Queue()
+        self.returned: list[int] = []
+        self.thread = threading.Thread(
+            target=lambda: self.returned.append(
+                serve(app, "127.0.0.1", 0, on_ready=ready.put, stop=self.stop, **options)
+            )
+        )
+        self.thread.start()
+        self.port = ready.get(timeout=10)
+        self.connections: list[http.client.HTTPConnection] = []
+
+    def get(self, path: str) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        self.connections.append(connection)
+        connection.request("GET", path)
+        return connection.getresponse()
+
+    def end(self) -> float:
+        before = time.monotonic()
+        self.stop.set()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+        return time.monotonic() - before
+
+
+@pytest.fixture
+def app():
+    app = flask.Flask(__name__)
+    problems.install(app)
+    app.extensions["begun"] = threading.Event()
+    app.extensions["go"] = threading.Event()
+
+    @app.get("/ping")
+    def ping():
+        return "pong"
+
+    @app.get("/taken")
+    def taken():
+        return str(streams().taken)
+
+    @app.get("/events")
+    def events():
+        go = app.extensions["go"]
+
+        def source():
+            yield ServerEvent("first", id="1")
+            while True:
+                go.wait(0.05)
+                yield None
+
+        return sse(source(), heartbeat=0.1)
+
+    @app.get("/poll")
+    def poll():
+        with streams().acquire():
+            app.extensions["begun"].set()
+            stopping().wait(10)
+            return "stopped"
+
+    @app.get("/slow")
+    def slow():
+        app.extensions["begun"].set()
+        app.extensions["go"].wait(10)
+        return "x" * 3_000_000
+
+    return app
+
+
+@pytest.fixture
+def served(app):
+    made = Served(app)
+    yield made
+    made.end()
+    for connection in made.connections:
+        connection.close()
+
+
+def _first_event(response: http.client.HTTPResponse) -> bytes:
+    lines = b""
+    while b"data: first\n" not in lines:
+        lines += response.readline()
+    return lines
+
+
+def test_it_returns_the_port_it_served_on(served):
+    assert served.get("/ping").read() == b"pong"
+    served.end()
+    assert served.returned == [served.port]
+    with pytest.raises(ConnectionRefusedError):
+        served.get("/ping")
+
+
+def test_48_streams_leave_room_for_requests_and_the_49th_is_told_to_come_back(served):
+    opened = [served.get("/events") for _ in range(48)]
+    for response in opened:
+        assert b"id: 1\n" in _first_event(response)
+    refused = served.get("/events")
+    assert refused.status == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert json.loads(refused.read())["status"] == 503
+    for _ in range(20):
+        assert served.get("/ping").read() == b"pong"
+    assert served.get("/taken").read() == b"48"
+
+
+def test_it_stops_at_once_with_streams_open(served):
+    for response in [served.get("/events") for _ in range(48)]:
+        _first_event(response)
+    assert served.end() < 1.0
+
+
+def test_silent_streams_beat(served):
+    response = served.get("/events")
+    _first_event(response)
+    assert response.readline() == b"\n"
+    assert response.readline() == b": heartbeat\n"
+
+
+def test_the_end_of_a_client_gives_its_place_back(served, eventually):
+    response = served.get("/events")
+    _first_event(response)
+    response.close()
+    served.connections[-1].close()
+    eventually(lambda: served.get("/taken").read() == b"0")
+
+
+def test_long_polls_end_with_the_service(app, served):
+    got: list[bytes] = []
+    poller = threading.Thread(target=lambda: got.append(served.get("/poll").read()))
+    poller.start()
+    assert app.extensions["begun"].wait(10)
+    assert served.end() < 1.5
+    poller.join(10)
+    assert got == [b"stopped"]
+
+
+def test_a_request_in_progress_is_answered_whole(app, served):
+    got: list[bytes] = []
+    client = threading.Thread(target=lambda: got.append(served.get("/slow").read()))
+    client.start()
+    assert app.extensions["begun"].wait(10)
+    served.stop.set()
+    app.extensions["go"].set()
+    client.join(10)
+    assert [len(body) for body in got] == [3_000_000]
+
+
+def test_a_taken_port_is_named_with_what_to_do(app):
+    with listen("127.0.0.1", 0) as holder:
+        port = holder.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"port {port} on 127.0.0.1 is taken.*--port"):
+            serve(app, "127.0.0.1", port, stop=threading.Event())
+
+
+def test_a_port_can_be_taken_before_the_application_is_loaded(app):
+    holder = listen("127.0.0.1", 0)
+    port = holder.getsockname()[1]
+    stop = threading.Event()
+    stop.set()
+    assert serve(app, "127.0.0.1", port, stop=stop, listener=holder) == port
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -1,0 +1,116 @@
+"""The data folder."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+
+import pytest
+
+from runtime.settings import DataFolder, EndpointsError, FolderInUseError, atomic_write, free_port
+
+
+def test_the_layout(tmp_path):
+    folder = DataFolder(tmp_path / "data")
+    for name in ("store", "logs", "wallets", "node"):
+        assert getattr(folder, name) == tmp_path / "data" / name
+        assert (tmp_path / "data" / name).is_dir()
+    assert stat.S_IMODE(folder.wallets.stat().st_mode) == 0o700
+    assert folder.blockchain_log == tmp_path / "data" / "blockchain.log"
+    assert folder.cache("worker-1").is_dir()
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "A", ".hidden"])
+def test_a_cache_cannot_leave_the_folder(tmp_path, name):
+    with pytest.raises(ValueError, match="cache name"):
+        DataFolder(tmp_path).cache(name)
+
+
+def test_endpoints_survive_a_round_trip_and_are_private(tmp_path):
+    folder = DataFolder(tmp_path / "data")
+    folder.write_endpoints({"coordinator": "http://127.0.0.1:5000", "broker": "redis://:secret@host/0"})
+    assert folder.read_endpoints()["coordinator"] == "http://127.0.0.1:5000"
+    assert stat.S_IMODE(folder.endpoints.stat().st_mode) == 0o600
+    folder.remove_endpoints()
+    folder.remove_endpoints()
+    with pytest.raises(EndpointsError, match="assay up"):
+        folder.read_endpoints()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "null"])
+def test_damaged_endpoints_are_a_clear_error(tmp_path, content):
+    folder = DataFolder(tmp_path)
+    folder.endpoints.write_text(content)
+    with pytest.raises(EndpointsError, match=r"endpoints\.json"):
+        folder.read_endpoints()
+
+
+def test_two_fleets_cannot_use_one_folder(tmp_path):
+    folder = DataFolder(tmp_path / "data")
+    with folder.lock(), pytest.raises(FolderInUseError, match=rf"process {os.getpid()}\)"), folder.lock():
+        pass
+    with folder.lock():
+        pass
+
+
+@pytest.mark.fleet
+def test_the_lock_dies_with_its_holder(tmp_path, start_python):
+    code = """
+import sys
+from runtime.settings import DataFolder
+with DataFolder(sys.argv[1]).lock():
+    print("locked", flush=True)
+    sys.stdin.read()
+    import signal; signal.pause()
+"""
+    process = start_python(code, str(tmp_path))
+    assert process.stdout.readline() == "locked\n"
+    with pytest.raises(FolderInUseError, match=f"process {process.pid}"), DataFolder(tmp_path).lock():
+        pass
+    process.kill()
+    process.wait()
+    with DataFolder(tmp_path).lock():
+        pass
+
+
+def test_readers_see_the_old_or_the_new_content_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    contents = [bytes([n]) * 200_000 for n in range(4)]
+    atomic_write(path, contents[0], fsync=False)
+    stop = threading.Event()
+    torn = []
+
+    def read():
+        while not stop.is_set():
+            if path.read_bytes() not in contents:
+                torn.append(True)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for content in contents * 10:
+        atomic_write(path, content, fsync=False)
+    stop.set()
+    reader.join()
+    assert not torn
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    atomic_write(path, b"old")
+
+    def fail(*_args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        atomic_write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_free_port_can_be_bound():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", free_port("127.0.0.1")))
