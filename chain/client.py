@@ -1,7 +1,7 @@
 """What everybody else uses to talk to a node: typed objects in, typed objects out.
 
-State objects travel as DAG-CBOR and come back as the same frozen classes that the node's state holds.  A client
-may be shared by threads and survives a fork: connections belong to one thread of one process.
+State objects travel as DAG-CBOR and come back as the same frozen classes that the node's state holds.  A
+client may be shared by threads and survives a fork: connections belong to one thread of one process.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from chain.encoding import decode
 from chain.errors import InvalidEncoding
 from chain.keys import Key
 from chain.params import Genesis
-from chain.schema import from_object
+from chain.schema import Hash, from_object
 from chain.state import Account, Dataset, Job, Model, ValidatorSet, Version
-from chain.transactions import PAYLOADS, Body, Signed, sign
+from chain.transactions import Payload, Signed, VoteCheckpoint, body_of, sign
 
 CBOR = "application/vnd.ipld.dag-cbor"
 #: Bytes of the largest answer that is read.
@@ -52,8 +52,8 @@ class NodeUnavailable(NodeError):  # noqa: N818 - named in the interface between
 class NodeRefused(NodeError):  # noqa: N818
     """The node answered with a problem document (RFC 9457).
 
-    ``code`` is the chain's own error code (``insufficient_balance``, ``not_yet``, ``unknown`` ...), ``detail``
-    says what was expected and what came, ``problem`` is the whole document.
+    ``code`` is the chain's own error code (``insufficient_balance``, ``not_yet``, ``unknown`` ...),
+    ``detail`` says what was expected and what came, ``problem`` is the whole document.
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
@@ -362,39 +362,32 @@ class NodeClient:
 
     def send(
         self,
-        payload: Any,
+        payload: Payload,
         key: Key,
         *,
         expires_in_ms: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> str:
-        """Sign ``payload`` (one of ``PAYLOADS``) with fresh salt, submit it, return its id."""
+        """Sign ``payload``  with fresh salt, submit it, return its id."""
         return self.submit(self.prepare(payload, key, expires_in_ms=expires_in_ms, clock=clock))
 
     def prepare(
         self,
-        payload: Any,
+        payload: Payload,
         key: Key,
         *,
         expires_in_ms: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Signed:
         """What :meth:`send` would submit; keep it to send the identical bytes again."""
-        kind = next((kind for kind, cls in PAYLOADS.items() if type(payload) is cls), None)
-        if kind is None:
-            raise TypeError(f"{type(payload).__name__} is no payload: expected one of {sorted(PAYLOADS)}")
-        body = Body(
-            kind=kind,
-            sender=key.address,
-            genesis=self.genesis_hash(),
-            salt=secrets.token_hex(16),
-            expires=int(clock() * 1000) + (EXPIRES_IN_MS if expires_in_ms is None else expires_in_ms),
-            payload=payload,
-        )
+        expires = int(clock() * 1000) + (EXPIRES_IN_MS if expires_in_ms is None else expires_in_ms)
+        if isinstance(payload, VoteCheckpoint):
+            expires = 0  # checkpoint votes do not expire
+        body = body_of(payload, key.address, Hash(self.genesis_hash()), secrets.token_hex(16), expires)
         return sign(body, key)
 
     def transaction(self, transaction: str) -> dict[str, Any] | None:
-        """``{transaction, status, height, block, kind, sender, expires, payload}``; None for one never seen."""
+        """``{transaction, status, height, block, kind, sender, expires, payload}``, or None."""
         answer: dict[str, Any] | None = self._json_or_none(f"/transactions/{_segment(transaction)}")
         return answer
 
@@ -403,7 +396,8 @@ class NodeClient:
     ) -> dict[str, Any]:
         """Wait until the transaction is in a block of the head's branch, or in a final one.
 
-        Raises :class:`TransactionRefused` when the node dropped it, :class:`WaitTimeout` after ``timeout`` seconds.
+        Raises :class:`TransactionRefused` when the node dropped it and :class:`WaitTimeout` after ``timeout``
+        seconds.
         """
         deadline = time.monotonic() + timeout
         last: dict[str, Any] | None = None

@@ -1,7 +1,7 @@
-"""What a node keeps on disk: blocks, the head's branch, pending transactions, events and snapshots of the state.
+"""What a node keeps on disk: blocks, the head's branch, pending transactions, events, snapshots of the state.
 
-SQLite in WAL mode with ``synchronous=FULL``: what a :meth:`Store.write` block committed survives the death of the
-process and of the machine.  One writer; any thread may read beside it, each over a connection of its own.
+SQLite in WAL mode with ``synchronous=FULL``: what a :meth:`Store.write` block committed survives the death of
+the process and of the machine.  One writer; any thread may read beside it, each over a connection of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ SNAPSHOTS_KEPT = 2
 
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
--- Every valid block, of all branches, in the order in which they were accepted (a parent before its children).
+-- Every valid block, of all branches, in the order in which they were accepted (a parent before its
+-- children).
 CREATE TABLE blocks (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, height INTEGER NOT NULL,
     work TEXT NOT NULL, data BLOB NOT NULL);
@@ -29,7 +30,8 @@ CREATE INDEX blocks_by_height ON blocks (height);
 -- The head's branch.
 CREATE TABLE branch (height INTEGER PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE included (
-    id TEXT PRIMARY KEY, block TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, block TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE pending (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, received INTEGER NOT NULL,
     data BLOB NOT NULL);
@@ -207,7 +209,8 @@ class Store:
             (snapshot.block, snapshot.height, hashlib.sha256(snapshot.data).hexdigest(), snapshot.data),
         )
         self._writer.execute(
-            "DELETE FROM snapshots WHERE block NOT IN (SELECT block FROM snapshots ORDER BY height DESC LIMIT ?)",
+            "DELETE FROM snapshots WHERE block NOT IN (SELECT block FROM snapshots ORDER BY height DESC "
+            "LIMIT ?)",
             (SNAPSHOTS_KEPT,),
         )
 
@@ -259,7 +262,8 @@ class Store:
     def events(self, after: int, limit: int) -> list[StoredEvent]:
         """Up to ``limit`` events with numbers above ``after``."""
         rows = self._reader().execute(
-            "SELECT seq, height, block, kind, undone, time, fields FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, height, block, kind, undone, time, fields FROM events WHERE seq > ? ORDER BY seq "
+            "LIMIT ?",
             (after, limit),
         )
         return [StoredEvent(r[0], r[1], r[2], r[3], bool(r[4]), r[5], r[6]) for r in rows]
