@@ -1,0 +1,286 @@
+"""Strict DAG-CBOR: one byte string for each value, CIDs as IPLD links, nothing else of binary kind.
+
+Formats: https://ipld.io/specs/codecs/dag-cbor/spec/, https://ipld.io/specs/codecs/dag-json/spec/,
+https://github.com/multiformats/cid. What libipld leaves open is closed here: it reads non-minimal encodings
+and floats, hands links out as `bytes` and writes any `bytes` that look like a CID as a link. So our values
+hold no bytes and no floats at all, and whatever is read from outside must be written back to the very same
+bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, NoReturn
+
+import libipld
+
+from chain.errors import InvalidEncoding
+
+MAX_DEPTH = 16
+"""Lists and maps inside each other; a scalar has depth 0."""
+INT_MIN, INT_MAX = -(2**63), 2**63 - 1
+
+_CODECS = frozenset(b"\x55\x70\x71")  # raw, dag-pb, dag-cbor
+_SAFE_HEADS = 200
+_CONTAINER_HEADS = bytes(range(0x80, 0xC0))  # CBOR major types 4 (array) and 5 (map)
+_TAGS = bytes(range(0xC0, 0xE0))
+
+
+class Link(str):
+    """A CID (version 1, base32) that is encoded as an IPLD link, not as text."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Link({str(self)!r})"
+
+
+def cid_of(data: bytes) -> str:
+    """The CID of a DAG-CBOR block: version 1, SHA2-256, base32 text."""
+    text: str = libipld.encode_cid(b"\x01\x71\x12\x20" + hashlib.sha256(data).digest())
+    return text
+
+
+def cid_to_bytes(text: str) -> bytes:
+    """The 36 bytes of a CID given as canonical text: version 1, SHA2-256, raw, dag-pb or dag-cbor.
+
+    Raises InvalidEncoding.
+    """
+    if len(text) == 59 and text.isascii() and text.startswith("baf"):
+        try:
+            data: bytes = libipld.decode_multibase(text)[1]
+        except ValueError:
+            data = b""
+        if is_cid(data) and libipld.encode_cid(data) == text:
+            return data
+    raise InvalidEncoding("a CID of version 1 in base32 (bafy... or bafk...)", shown(text))
+
+
+def cid_to_text(data: bytes) -> str:
+    """The text of a CID's 36 bytes. Raises InvalidEncoding."""
+    if not is_cid(data):
+        raise InvalidEncoding(
+            "a link to a CID of version 1 with SHA2-256 and codec raw, dag-pb or dag-cbor",
+            f"0x{data[:8].hex()}...",
+        )
+    text: str = libipld.encode_cid(data)
+    return text
+
+
+def is_cid(data: bytes) -> bool:
+    """Whether `data` are the bytes of a CID as this chain admits them."""
+    return len(data) == 36 and data[0] == 1 and data[1] in _CODECS and data[2:4] == b"\x12\x20"
+
+
+def encode(obj: object) -> bytes:
+    """DAG-CBOR of None, bool, int (64 bits, signed), str, list, dict with text keys, and Link.
+
+    Raises InvalidEncoding.
+    """
+    return write_raw(_to_raw(obj, 0))
+
+
+def decode(data: bytes, limit: int) -> Any:
+    """The value of canonical DAG-CBOR of at most `limit` bytes; links come back as Link.
+
+    Raises InvalidEncoding.
+    """
+    return _from_raw(read_raw(data, limit), 0)
+
+
+def read_raw(data: bytes, limit: int) -> Any:
+    """A value checked for canonical form alone, its links as their CID's `bytes`.
+
+    For readers that check every type themselves (chain/schema.py). Raises InvalidEncoding.
+    """
+    if len(data) > limit:
+        raise InvalidEncoding(f"at most {limit} bytes", f"{len(data)}")
+    _guard_depth(data)
+    try:
+        value = libipld.decode_dag_cbor(data)
+        canonical = libipld.encode_dag_cbor(value) == data
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise InvalidEncoding("DAG-CBOR", f"{len(data)} bytes that are not: {_first_line(error)}") from error
+    if not canonical:
+        raise InvalidEncoding("canonical DAG-CBOR", "a longer or differently ordered form of it")
+    return value
+
+
+def write_raw(value: Any) -> bytes:
+    """DAG-CBOR of a value whose links are CID bytes. Raises InvalidEncoding."""
+    try:
+        data: bytes = libipld.encode_dag_cbor(value)
+    except (ValueError, TypeError, RecursionError, OverflowError) as error:
+        raise InvalidEncoding("a value that DAG-CBOR can hold", _first_line(error)) from error
+    return data
+
+
+def to_json(obj: object) -> str:
+    """DAG-JSON in its canonical form: no spaces, keys sorted, links as {"/": cid}. Raises InvalidEncoding."""
+    return json.dumps(
+        _to_json(obj, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+
+
+def from_json(text: str | bytes, limit: int = 8 * 1024 * 1024) -> Any:
+    """The value of a DAG-JSON document of at most `limit` characters, any spacing. Raises InvalidEncoding.
+
+    Floats, duplicate keys, bytes ({"/": {"bytes": ...}}) and integers beyond 64 bits are refused.
+    """
+    if len(text) > limit:
+        raise InvalidEncoding(f"at most {limit} characters", f"{len(text)}")
+    try:
+        document = text.decode() if isinstance(text, bytes) else text
+        value = json.loads(
+            document, object_pairs_hook=_json_map, parse_float=_no_float, parse_constant=_no_float
+        )
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise InvalidEncoding("a JSON document", _first_line(error)) from error
+    _to_raw(value, 0)  # the same bounds as for DAG-CBOR
+    return value
+
+
+def shown(value: object) -> str:
+    """A value as error messages show it, cut to a readable length."""
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return f"a map of {len(value)}"
+    if isinstance(value, int) and abs(value) >> 256:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value[:80]) if isinstance(value, (str, bytes)) else repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _guard_depth(data: bytes) -> None:
+    """Refuse deep nesting before libipld meets it on the C stack.
+
+    Depth n takes n array, map or tag heads, so few bytes in those ranges mean shallow; only bytes with many
+    (links are full of them by chance) are walked.
+    """
+    heads = len(data) - len(data.translate(None, _CONTAINER_HEADS + _TAGS))
+    if heads > _SAFE_HEADS and _too_deep(data):
+        raise InvalidEncoding(f"at most {MAX_DEPTH} lists and maps inside each other", "deeper nesting")
+
+
+def _too_deep(data: bytes) -> bool:
+    """Walk CBOR heads (RFC 8949, 3) and count open containers. Broken input is left to libipld."""
+    open_items: list[int] = []  # how many items each open container still expects
+    at, end = 0, len(data)
+    while at < end:
+        major, low = data[at] >> 5, data[at] & 31
+        at += 1
+        if low < 24:
+            value = low
+        elif low < 28:
+            width = 1 << (low - 24)
+            value = int.from_bytes(data[at : at + width], "big")
+            at += width
+        else:
+            return False  # indefinite lengths: not DAG-CBOR
+        if open_items:
+            open_items[-1] -= 1
+        if major in (2, 3):
+            at += value
+        elif major in (4, 5, 6):
+            open_items.append({4: value, 5: 2 * value, 6: 1}[major])
+            if len(open_items) > MAX_DEPTH + 1:  # a link's tag is a level here, not in the value
+                return True
+        while open_items and open_items[-1] <= 0:
+            open_items.pop()
+        if not open_items:
+            return False
+    return False
+
+
+def _to_raw(obj: object, depth: int) -> Any:
+    kind = type(obj)
+    if obj is None or kind is bool:
+        return obj
+    if kind is str:
+        return _text(obj)
+    if kind is int:
+        return _integer(obj)
+    if kind is Link:
+        return cid_to_bytes(str(obj))
+    if depth >= MAX_DEPTH and kind in (list, dict):
+        raise InvalidEncoding(f"at most {MAX_DEPTH} lists and maps inside each other", "deeper nesting")
+    if kind is list:
+        return [_to_raw(item, depth + 1) for item in obj]  # type: ignore[attr-defined]
+    if kind is dict:
+        return {_key(key): _to_raw(item, depth + 1) for key, item in obj.items()}  # type: ignore[attr-defined]
+    raise InvalidEncoding(
+        "null, a boolean, an integer, text, a list, a map or a link", f"{kind.__name__} {shown(obj)}"
+    )
+
+
+def _from_raw(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is bytes:
+        if not is_cid(value):
+            raise InvalidEncoding("no byte strings (binary travels as hex text)", f"{len(value)} bytes")
+        return Link(cid_to_text(value))
+    if kind is int:
+        return _integer(value)
+    if value is None or kind is bool or kind is str:
+        return value
+    if depth >= MAX_DEPTH and kind in (list, dict):
+        raise InvalidEncoding(f"at most {MAX_DEPTH} lists and maps inside each other", "deeper nesting")
+    if kind is list:
+        return [_from_raw(item, depth + 1) for item in value]
+    if kind is dict:
+        return {key: _from_raw(item, depth + 1) for key, item in value.items()}
+    raise InvalidEncoding("no floats (scores are integer millionths)", shown(value))
+
+
+def _to_json(obj: object, depth: int) -> Any:
+    if type(obj) is Link:
+        return {"/": str(obj)}
+    if type(obj) is list and depth < MAX_DEPTH:
+        return [_to_json(item, depth + 1) for item in obj]
+    if type(obj) is dict and depth < MAX_DEPTH:
+        if "/" in obj:
+            raise InvalidEncoding('no map key "/", which DAG-JSON reserves for links', '"/"')
+        return {_key(key): _to_json(item, depth + 1) for key, item in obj.items()}
+    return _to_raw(obj, depth)
+
+
+def _json_map(pairs: list[tuple[str, Any]]) -> Any:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key is there twice")
+    if "/" not in value:
+        return value
+    link = value["/"]
+    if len(value) != 1 or not isinstance(link, str):
+        raise ValueError('the key "/" is for links alone: {"/": "bafy..."}')
+    return Link(link)
+
+
+def _no_float(text: str) -> NoReturn:
+    raise ValueError(f"{text[:40]} is not an integer (floats are not allowed)")
+
+
+def _integer(value: Any) -> int:
+    if not INT_MIN <= value <= INT_MAX:
+        raise InvalidEncoding("an integer of 64 bits (signed)", shown(value))
+    return int(value)
+
+
+def _text(value: Any) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidEncoding("text that UTF-8 can hold", "a lone surrogate") from error
+    return str(value)
+
+
+def _key(key: object) -> str:
+    if type(key) is not str:
+        raise InvalidEncoding("map keys that are text", shown(key))
+    return _text(key)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

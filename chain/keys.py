@@ -1,0 +1,93 @@
+"""secp256k1 keys, Ethereum addresses and signatures, straight on libsecp256k1 (coincurve).
+
+What is signed is a 32-byte SHA-256 digest, wrapped as EIP-191 version 0x45 ("personal message"), so that any
+Ethereum wallet can sign for Assay and no signature of ours is valid as a transaction elsewhere:
+keccak256(0x19 "Ethereum Signed Message:\\n" "32" || digest). https://eips.ethereum.org/EIPS/eip-191
+
+A signature is 130 lowercase hexadecimal digits: r (32 bytes), s (32), v (1). One signature has one form: s
+lies in the lower half of the group's order (EIP-2) and v is 27 or 28; anything else is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from coincurve import PrivateKey, PublicKey
+from Crypto.Hash import keccak
+
+from chain.errors import InvalidSignature
+from chain.schema import Address
+
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""The order of secp256k1's group (SEC 2, version 2.0, 2.4.1)."""
+_HIGHEST_S = (ORDER // 2).to_bytes(32, "big")
+_PREFIX = b"\x19Ethereum Signed Message:\n32"
+_SIGNATURE = re.compile(r"[0-9a-f]{130}")
+
+
+class Key:
+    """A secret key: `address`, and `sign`. Its text shows the address alone."""
+
+    __slots__ = ("_key", "address")
+
+    def __init__(self, secret: bytes) -> None:
+        """`secret`: 32 bytes, an integer from 1 to the group's order less 1 (ValueError otherwise)."""
+        if len(secret) != 32:
+            raise ValueError(f"expected a secret of 32 bytes, found {len(secret)}")
+        self._key = PrivateKey(secret)
+        self.address: Address = address_of(self._key.public_key)
+
+    @property
+    def secret(self) -> bytes:
+        """The 32 bytes, for the wallet that stores them."""
+        return bytes(self._key.secret)
+
+    def sign(self, digest: bytes) -> str:
+        """The signature of a 32-byte digest, deterministic (RFC 6979)."""
+        signature = self._key.sign_recoverable(signing_hash(digest), hasher=None)
+        return signature[:64].hex() + f"{signature[64] + 27:02x}"
+
+    def __repr__(self) -> str:
+        return f"Key({self.address})"
+
+
+def recover(digest: bytes, signature: str) -> Address:
+    """The address whose key signed `digest` (32 bytes). Raises InvalidSignature."""
+    if type(signature) is not str or not _SIGNATURE.fullmatch(signature):
+        raise InvalidSignature("a signature of 130 lowercase hexadecimal digits", _shape(signature))
+    data = bytes.fromhex(signature)
+    if data[64] not in (27, 28):
+        raise InvalidSignature("a signature that ends in v = 27 or 28", f"v = {data[64]}")
+    if data[32:64] > _HIGHEST_S:
+        raise InvalidSignature("s in the lower half of the group's order", "the high-s twin of a signature")
+    try:
+        key = PublicKey.from_signature_and_message(
+            data[:64] + bytes((data[64] - 27,)), signing_hash(digest), hasher=None
+        )
+    except Exception as error:
+        raise InvalidSignature(
+            "r and s of a signature on secp256k1", "numbers that no key can have made"
+        ) from error
+    return address_of(key)
+
+
+def signing_hash(digest: bytes) -> bytes:
+    """EIP-191's hash of a 32-byte digest: what the key really signs."""
+    if len(digest) != 32:
+        raise ValueError(f"expected a digest of 32 bytes, found {len(digest)}")
+    return _keccak256(_PREFIX + digest)
+
+
+def address_of(key: PublicKey) -> Address:
+    """The last 20 bytes of the Keccak-256 of the uncompressed point (yellow paper, appendix F)."""
+    return Address("0x" + _keccak256(key.format(compressed=False)[1:])[-20:].hex())
+
+
+def _keccak256(data: bytes) -> bytes:
+    digest: bytes = keccak.new(digest_bits=256, data=data).digest()
+    return digest
+
+
+def _shape(signature: Any) -> str:
+    return f"{len(signature)} characters" if isinstance(signature, str) else type(signature).__name__

@@ -1,0 +1,135 @@
+"""Every constant that nodes of one network must share, and the genesis that a network starts from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+from chain import schema
+from chain.encoding import from_json, to_json
+from chain.errors import InvalidEncoding
+from chain.schema import Address, Items, Range, Text
+
+MAX_GENESIS_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Params:
+    """The consensus constants of one network. Two nodes that differ in any of them part ways."""
+
+    name: str
+    """The network's name, as the genesis names it."""
+
+    # Blocks
+
+    target_interval_ms: int = 0
+    """Mean time between blocks that difficulty aims at; 0: blocks are mined on demand at a fixed target."""
+    initial_target: int = 0x1F3FFFFF
+    """Compact target of the genesis, and of all blocks while the target is fixed: 2^10 hashes a block."""
+    max_future_ms: int = 15_000
+    """How far a block's time may lie ahead of a node's clock before the node holds it back."""
+    max_block_bytes: int = 4 * 1024 * 1024
+    """Encoded size of a block with its transactions."""
+    max_block_transactions: int = 4096
+    """Transactions in a block."""
+
+    # Transactions
+
+    max_transaction_bytes: int = 64 * 1024
+    """Encoded size of a signed transaction of any kind but vote_model."""
+    max_vote_bytes: int = 1280 * 1024
+    """The same for vote_model, which names every replayed update (256 partitions x 100 rounds x 41 bytes)."""
+    max_expiry_ms: int = 3_600_000
+    """How far a transaction's expiry may lie ahead of the block that includes it; ids are kept that long."""
+    minimum_balance: int = 1_000
+    """What an account that is no validator must own to send anything (there are no fees)."""
+
+    # Jobs
+
+    lease_ms: int = 30_000
+    """Block time for which a claim holds a partition; renewed by claiming again."""
+    leases_per_worker: int = 4
+    """Live leases of one worker in one job."""
+    failure_reports: int = 2
+    """Distinct workers whose permanent failures on one partition fail the job."""
+    min_round_ms: int = 1_000
+    """Shortest time a job may give a round or a vote."""
+    max_round_ms: int = 7 * 24 * 3_600_000
+    """Longest time a job may give a round or a vote."""
+
+    # Validators and finality
+
+    max_validators: int = 21
+    """Members of the validator set."""
+
+    # Pacing of miners on demand (block time; see chain/pacing.py)
+
+    votes_wait_ms: int = 200
+    """How long checkpoint votes that complete no quorum wait for company before they are mined."""
+    rank_wait_ms: int = 100
+    """What the miner ranked i by hash(parent, address) waits, times i."""
+    stall_blocks: int = 4
+    """With no quorum in reach, waits double with every so many blocks since the last final one."""
+    max_wait_ms: int = 10_000
+    """The longest such wait."""
+
+    def transaction_limit(self, kind: str) -> int:
+        """The most bytes a signed transaction of this kind may have."""
+        return self.max_vote_bytes if kind == "vote_model" else self.max_transaction_bytes
+
+    @property
+    def largest_transaction(self) -> int:
+        """The bound to read a transaction under before its kind is known, in bytes."""
+        return max(self.max_transaction_bytes, self.max_vote_bytes)
+
+
+DEVELOPMENT = Params("development")
+"""One machine or one team: instant blocks on demand, an easy fixed target."""
+
+NETWORKS: dict[str, Params] = {DEVELOPMENT.name: DEVELOPMENT}
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """What a network starts from. The genesis block's id binds all of it, through the state's digest."""
+
+    network: Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9._-]*", "a network's name")]
+    """The name of its Params."""
+    time: Annotated[int, Range(0)]
+    """Milliseconds since 1970 UTC."""
+    validators: Annotated[tuple[Address, ...], Items(1, 21, unique=True)]
+    """The first members of the validator set, weight 1 each."""
+    balances: Annotated[tuple[tuple[Address, Annotated[int, Range(1)]], ...], Items(0, 10_000)]
+    """Accounts with their first balances, sorted by address, none twice; their sum is below 2^63."""
+    note: Annotated[str, Text(0, 1000)]
+    """Anything; tells two networks with otherwise equal beginnings apart."""
+
+    def to_bytes(self) -> bytes:
+        """Canonical DAG-CBOR. Raises InvalidEncoding."""
+        _check(self)
+        return schema.to_bytes(self)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Genesis:
+        """Raises InvalidEncoding."""
+        return _check(schema.from_bytes(cls, data, MAX_GENESIS_BYTES))
+
+    def to_json(self) -> str:
+        """The form of a genesis file: JSON, indented."""
+        _check(self)
+        return json.dumps(json.loads(to_json(schema.to_object(self))), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Genesis:
+        """Raises InvalidEncoding."""
+        return _check(schema.from_object(cls, from_json(text, MAX_GENESIS_BYTES)))
+
+
+def _check(genesis: Genesis) -> Genesis:
+    owners = [owner for owner, _ in genesis.balances]
+    if owners != sorted(set(owners)):
+        raise InvalidEncoding("accounts sorted by address, none twice", "another order", "balances")
+    if sum(amount for _, amount in genesis.balances) >= 2**63:
+        raise InvalidEncoding("balances whose sum is below 2^63", "more", "balances")
+    return genesis

@@ -1,0 +1,334 @@
+"""What a transaction can say: one frozen dataclass for each kind, with the rules that need no state.
+
+Types and bounds in the annotations hold for every decoded or signed payload (chain/schema.py); `check` holds
+rules between fields and those that depend on the network's Params. What depends on the state is in
+chain/state/.
+
+Scores are integer millionths of the metric as scikit-learn reports it, rounded half to even; times and
+durations are milliseconds of block time; indices count from 0.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import rfc8785
+
+from chain.errors import InvalidField
+from chain.params import Params
+from chain.schema import Address, Cid, Hash, Items, Range, Text
+
+MILLION = 1_000_000
+MAX_PARTITIONS = 256
+MAX_ROUNDS = 100
+MAX_ATTEMPTS = 8
+
+
+def is_canonical_json(text: str) -> bool:
+    """Whether `text` is the RFC 8785 form of some JSON object."""
+    try:
+        value = json.loads(text)
+        return isinstance(value, dict) and rfc8785.dumps(value) == text.encode()
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+        return False
+
+
+Name = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9._-]*", "a name: a-z, 0-9, then also . _ -")]
+Word = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9_]*", "a word of a-z, 0-9 and _")]
+Spec = Annotated[
+    str, Text(2, 16_384, expected="a JSON object in canonical form (RFC 8785)", check=is_canonical_json)
+]
+Reason = Annotated[str, Text(0, 1000)]
+Asked = Annotated[str, Text(0, 200)]
+Task = Literal["classification", "regression"]
+Amount = Annotated[int, Range(1)]
+Count = Annotated[int, Range(0)]
+Rows = Annotated[int, Range(1)]
+Attempt = Annotated[int, Range(0, MAX_ATTEMPTS)]
+Round = Annotated[int, Range(0, MAX_ROUNDS - 1)]
+Partition = Annotated[int, Range(0, MAX_PARTITIONS - 1)]
+Members = Annotated[tuple[Address, ...], Items(0, 256, unique=True)]
+Named = Annotated[tuple[Cid, ...], Items(0, MAX_PARTITIONS * MAX_ROUNDS + MAX_ROUNDS, unique=True)]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A transaction's content. `kind` is its name in the envelope."""
+
+    kind: ClassVar[str] = ""
+
+    def check(self, params: Params) -> None:
+        """Rules between fields. Raises InvalidField."""
+
+
+@dataclass(frozen=True)
+class Transfer(Payload):
+    """Move an amount from the sender to the recipient."""
+
+    kind: ClassVar[str] = "transfer"
+
+    recipient: Address
+    amount: Amount
+
+
+@dataclass(frozen=True)
+class RegisterDataset(Payload):
+    """Name a dataset: its file and its manifest on IPFS, and what is to be learned from it."""
+
+    kind: ClassVar[str] = "register_dataset"
+
+    name: Name
+    data: Cid
+    manifest: Cid
+    rows: Rows
+    target: Annotated[str, Text(1, 200)]
+    """The column to predict."""
+    task: Task
+
+
+@dataclass(frozen=True)
+class RegisterModel(Payload):
+    """Name a model and fix the rules for all its versions; its jobs cannot change them."""
+
+    kind: ClassVar[str] = "register_model"
+
+    name: Name
+    datasets: Annotated[tuple[Name, ...], Items(1, 64, unique=True)]
+    """Registered datasets that its jobs may train on."""
+    task: Task
+    metric: Word
+    direction: Literal[1, -1]
+    """1: a higher score is better."""
+    minimum_improvement: int
+    """Millionths by which a candidate must beat the version in service; may be negative."""
+    audit_fraction: Annotated[int, Range(1, MILLION)]
+    """Millionths of the updates that validators must replay."""
+    holdout_fraction: Annotated[int, Range(1, MILLION - 1)] | None
+    """Millionths of the rows that nobody trains on. Exactly one of this and holdout_dataset is set."""
+    holdout_dataset: Name | None
+    """A registered dataset that serves as holdout."""
+    statistics: Cid
+    """Statistics of the training rows, which make preprocessing equal for everybody."""
+    environments: Annotated[tuple[Hash, ...], Items(1, 16, unique=True)]
+    """The software environments in which validators judge."""
+    openers: Members
+    """Who may open jobs; empty: anyone."""
+    workers: Members
+    """Who may claim partitions; empty: anyone."""
+
+    def check(self, params: Params) -> None:
+        if (self.holdout_fraction is None) == (self.holdout_dataset is None):
+            raise InvalidField(
+                "exactly one of holdout_fraction and holdout_dataset",
+                "neither" if self.holdout_fraction is None else "both",
+                "holdout_fraction",
+            )
+        if self.holdout_dataset in self.datasets:
+            raise InvalidField(
+                "a holdout dataset that is not trained on", self.holdout_dataset or "", "holdout_dataset"
+            )
+        if self.audit_fraction != MILLION:
+            raise InvalidField(
+                f"{MILLION}: every update is replayed", str(self.audit_fraction), "audit_fraction"
+            )
+
+
+@dataclass(frozen=True)
+class OpenJob(Payload):
+    """Start training a new version of a model. The transaction's id is the job's id."""
+
+    kind: ClassVar[str] = "open_job"
+
+    model: Name
+    dataset: Name
+    estimator: Spec
+    partitions: Annotated[int, Range(1, MAX_PARTITIONS)]
+    rounds: Annotated[int, Range(1, MAX_ROUNDS)]
+    partitioning: Spec
+    aggregation: Literal["average", "merge", "ensemble"]
+    minimum_updates: Annotated[int, Range(1, MAX_PARTITIONS)]
+    """Updates with which a round closes at its deadline."""
+    attempts: Annotated[int, Range(1, MAX_ATTEMPTS)]
+    round_ms: Amount
+    vote_ms: Amount
+
+    def check(self, params: Params) -> None:
+        if self.minimum_updates > self.partitions:
+            raise InvalidField(
+                f"at most as many as partitions ({self.partitions})",
+                str(self.minimum_updates),
+                "minimum_updates",
+            )
+        for name, value in (("round_ms", self.round_ms), ("vote_ms", self.vote_ms)):
+            if not params.min_round_ms <= value <= params.max_round_ms:
+                raise InvalidField(f"{params.min_round_ms} to {params.max_round_ms} ms", str(value), name)
+
+
+@dataclass(frozen=True)
+class CancelJob(Payload):
+    """End a job that has not been put to the vote."""
+
+    kind: ClassVar[str] = "cancel_job"
+
+    job: Cid
+
+
+@dataclass(frozen=True)
+class ClaimPartition(Payload):
+    """Take (or renew) the lease on a partition of a job's open round."""
+
+    kind: ClassVar[str] = "claim_partition"
+
+    job: Cid
+    attempt: Attempt
+    round: Round
+    partition: Partition
+
+
+@dataclass(frozen=True)
+class ReportFailure(Payload):
+    """Say why a leased partition, or an aggregation, could not be done. Code "unavailable" is retryable."""
+
+    kind: ClassVar[str] = "report_failure"
+
+    job: Cid
+    attempt: Attempt
+    round: Round
+    partition: Partition | None
+    """None: the aggregation of the round."""
+    code: Word
+    message: Reason
+    cids: Annotated[tuple[Cid, ...], Items(0, 16, unique=True)]
+    """Content that it is about."""
+    asked: Asked
+    """Who was asked for it."""
+
+
+@dataclass(frozen=True)
+class SubmitUpdate(Payload):
+    """One worker's model for one partition and round. The transaction's id is the update's id."""
+
+    kind: ClassVar[str] = "submit_update"
+
+    job: Cid
+    attempt: Attempt
+    round: Round
+    partition: Partition
+    seed: Hash
+    """The job's seed, as the chain drew it."""
+    base: Cid | None
+    """The artifact that training began from: None in round 0, else an aggregate of the round before."""
+    artifact: Cid
+    rows: Rows
+    score: int
+    milliseconds: Count
+    environment: Hash
+
+    def check(self, params: Params) -> None:
+        if (self.base is None) != (self.round == 0):
+            raise InvalidField(
+                "no base in round 0 and one in every later round",
+                f"{'none' if self.base is None else self.base} in round {self.round}",
+                "base",
+            )
+
+
+@dataclass(frozen=True)
+class SubmitAggregate(Payload):
+    """A closed round's combined model. The transaction's id is the aggregate's id."""
+
+    kind: ClassVar[str] = "submit_aggregate"
+
+    job: Cid
+    attempt: Attempt
+    round: Round
+    updates: Annotated[tuple[Cid, ...], Items(1, MAX_PARTITIONS, unique=True)]
+    """Ids of the round's updates in partition order."""
+    artifact: Cid
+    score: int
+    environment: Hash
+
+
+@dataclass(frozen=True)
+class VoteModel(Payload):
+    """A validator's verdict on a candidate, bound to everything it judged but to no block."""
+
+    kind: ClassVar[str] = "vote_model"
+
+    job: Cid
+    attempt: Attempt
+    candidate: Cid
+    compared: Count
+    """Number of the version in service it was compared with; 0: there was none."""
+    record: Hash
+    """Digest of the attempt's record: seed, ids of all updates and aggregates, bases."""
+    decision: Literal["approve", "reject", "unavailable"]
+    score: int | None
+    baseline: int | None
+    """Score of the version compared with, on the same holdout."""
+    replayed: Named
+    """Ids of the updates whose replay gave the same bytes."""
+    disproved: Named
+    """Ids of updates and aggregates that did not hold."""
+    missing: Named
+    """Content that could not be had."""
+    asked: Asked
+    mode: Literal["bytes", "none"]
+    """How replays were compared: byte for byte, or not at all."""
+    environment: Hash
+    reason: Reason
+
+    def check(self, params: Params) -> None:
+        if self.decision == "approve":
+            self._check_approval()
+        elif self.decision == "unavailable" and not self.missing:
+            raise InvalidField("the CIDs that were unavailable", "none", "missing")
+
+    def _check_approval(self) -> None:
+        if self.mode != "bytes" or not self.replayed:
+            raise InvalidField("an approval after replaying every update", f"mode {self.mode}", "mode")
+        if self.disproved or self.missing:
+            where = "disproved" if self.disproved else "missing"
+            raise InvalidField(
+                "nothing disproved or missing in an approval", f"{len(self.disproved or self.missing)}", where
+            )
+        if self.score is None:
+            raise InvalidField("the candidate's score in an approval", "none", "score")
+        if (self.baseline is None) != (self.compared == 0):
+            raise InvalidField(
+                "a baseline exactly where a version was compared with",
+                f"baseline {self.baseline} for version {self.compared}",
+                "baseline",
+            )
+
+
+@dataclass(frozen=True)
+class VoteCheckpoint(Payload):
+    """A validator's vote that `target` follows from the justified `source` (Casper FFG). Never expires."""
+
+    kind: ClassVar[str] = "vote_checkpoint"
+
+    source: Hash
+    source_height: Count
+    target: Hash
+    target_height: Count
+
+    def check(self, params: Params) -> None:
+        if self.source_height >= self.target_height:
+            raise InvalidField(
+                f"a target above its source at height {self.source_height}",
+                str(self.target_height),
+                "target_height",
+            )
+
+
+PAYLOADS: dict[str, type[Payload]] = {
+    payload.kind: payload
+    for payload in (
+        Transfer, RegisterDataset, RegisterModel, OpenJob, CancelJob, ClaimPartition, ReportFailure,
+        SubmitUpdate, SubmitAggregate, VoteModel, VoteCheckpoint,
+    )
+}  # fmt: skip
+"""Every kind's class by its name."""

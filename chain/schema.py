@@ -1,0 +1,432 @@
+"""Frozen dataclasses to plain objects and back, by their annotations, exactly.
+
+Each class is compiled once into a reader and a writer (closures over its fields), since every transaction of
+every block passes through here. A reader takes exactly the annotated fields, exactly the annotated types (a
+bool is no int) and names the field it refuses.
+
+Annotations understood: int, str, bool, None and unions with it, Literal, tuple[X, ...], tuple[X, Y],
+Mapping[str, X], other dataclasses, the NewTypes Cid (written as a link), Address and Hash, and Annotated[...]
+with Range, Text or Items. Dataclasses hold tuples where plain objects hold lists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from chain.encoding import (
+    INT_MAX,
+    INT_MIN,
+    Link,
+    cid_to_bytes,
+    cid_to_text,
+    read_raw,
+    shown,
+    write_raw,
+)
+from chain.errors import InvalidEncoding
+
+Cid = NewType("Cid", str)
+"""A CID as text: version 1, base32, SHA2-256; codec raw, dag-pb or dag-cbor."""
+Address = NewType("Address", str)
+"""An account: 0x and 40 lowercase hexadecimal digits (no checksum capitals)."""
+Hash = NewType("Hash", str)
+"""A SHA-256 digest: 64 lowercase hexadecimal digits."""
+
+T = TypeVar("T")
+Reader = Callable[[Any], Any]
+Writer = Callable[[Any], Any]
+
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Bounds of an integer, both included."""
+
+    low: int = INT_MIN
+    high: int = INT_MAX
+
+
+@dataclasses.dataclass(frozen=True)
+class Text:
+    """Bounds of a text in characters, a pattern that all of it must match, or a further check."""
+
+    low: int = 0
+    high: int | None = None
+    pattern: str | None = None
+    expected: str | None = None
+    """The pattern or the check in words."""
+    check: Callable[[str], bool] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+    """Bounds of a tuple's length; whether its items must differ."""
+
+    low: int = 0
+    high: int | None = None
+    unique: bool = False
+
+
+def to_object(value: Any) -> Any:
+    """The plain object of a dataclass: maps, lists and scalars, CIDs as Link. Raises InvalidEncoding."""
+    return _links_out(_codec(type(value))[1](value))
+
+
+def from_object(cls: type[T], obj: object) -> T:
+    """The dataclass of a plain object (its CIDs as Link). Raises InvalidEncoding, which names the field."""
+    value: T = _codec(cls)[0](obj)
+    return value
+
+
+def to_bytes(value: Any) -> bytes:
+    """Canonical DAG-CBOR of a dataclass. Raises InvalidEncoding."""
+    return write_raw(_codec(type(value))[1](value))
+
+
+def from_bytes(cls: type[T], data: bytes, limit: int) -> T:
+    """The dataclass of canonical DAG-CBOR of at most `limit` bytes. Raises InvalidEncoding."""
+    value: T = _codec(cls)[0](read_raw(data, limit))
+    return value
+
+
+def read(cls: type[T], raw: Any) -> T:
+    """As from_object; CIDs may also be the bytes that encoding.read_raw yields. Raises InvalidEncoding."""
+    value: T = _codec(cls)[0](raw)
+    return value
+
+
+def write(value: Any) -> Any:
+    """The object that encoding.write_raw takes: as to_object, CIDs as their bytes. Raises InvalidEncoding."""
+    return _codec(type(value))[1](value)
+
+
+def _codec(cls: Any) -> tuple[Reader, Writer]:
+    return _compiled(cls)  # (typed apart: a class counts as no Hashable for mypy)
+
+
+@cache
+def _compiled(cls: Any) -> tuple[Reader, Writer]:
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise TypeError(f"{cls!r} is no dataclass")
+    hints = get_type_hints(cls, include_extras=True)
+    names = tuple(field.name for field in dataclasses.fields(cls))
+    codecs = [_compile(hints[name]) for name in names]
+    readers = tuple((name, reader) for name, (reader, _) in zip(names, codecs, strict=True))
+    writers = tuple((name, writer) for name, (_, writer) in zip(names, codecs, strict=True))
+    count = len(names)
+
+    def read_fields(raw: Any) -> Any:
+        if type(raw) is not dict:
+            raise InvalidEncoding(f"a map with the fields {', '.join(names)}", shown(raw))
+        if len(raw) != count:
+            _wrong_fields(raw, names)
+        values = []
+        name = ""
+        try:
+            for name, reader in readers:
+                values.append(reader(raw[name]))
+        except InvalidEncoding as error:
+            error.inside(name)
+            raise
+        except KeyError:
+            _wrong_fields(raw, names)
+        return cls(*values)
+
+    def write_fields(value: Any) -> Any:
+        if type(value) is not cls:
+            raise InvalidEncoding(f"a {cls.__name__}", type(value).__name__)
+        obj = {}
+        name = ""
+        try:
+            for name, writer in writers:
+                obj[name] = writer(getattr(value, name))
+        except InvalidEncoding as error:
+            error.inside(name)
+            raise
+        return obj
+
+    return read_fields, write_fields
+
+
+def _wrong_fields(raw: dict[Any, Any], names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in raw:
+            raise InvalidEncoding("this field", "nothing", name)
+    unknown = next(key for key in raw if key not in names)
+    raise InvalidEncoding(f"only the fields {', '.join(names)}", f"the unknown field {shown(unknown)}")
+
+
+def _compile(hint: Any) -> tuple[Reader, Writer]:
+    if hint in _SCALARS:
+        return _SCALARS[hint]
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        reader, writer = _compile(arguments[0])
+        for rule in arguments[1:]:
+            reader = _ruled(reader, rule)
+            writer = _ruled_writer(writer, rule)
+        return reader, writer
+    if origin is Literal:
+        both = _literal(arguments)
+        return both, both
+    if origin is tuple:
+        return _pair(arguments) if arguments[-1] is not Ellipsis else _tuple(*_compile(arguments[0]))
+    if origin in (Union, types.UnionType):
+        return _union(arguments)
+    if origin is Mapping and arguments[0] is str:
+        return _mapping(*_compile(arguments[1]))
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _codec(hint)
+    raise TypeError(f"the chain's encoding has no rule for the annotation {hint!r}")
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int or not INT_MIN <= value <= INT_MAX:
+        raise InvalidEncoding("an integer of 64 bits", shown(value))
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if type(value) is not bool:
+        raise InvalidEncoding("true or false", shown(value))
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise InvalidEncoding("text", shown(value))
+    return value
+
+
+def _null(value: Any) -> None:
+    if value is not None:
+        raise InvalidEncoding("null", shown(value))
+
+
+def _read_cid(value: Any) -> str:
+    if type(value) is bytes:
+        return cid_to_text(value)
+    if type(value) is Link:
+        cid_to_bytes(value)
+        return str(value)
+    raise InvalidEncoding("a link (a CID)", shown(value))
+
+
+def _write_cid(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise InvalidEncoding("a CID's text", shown(value))
+    return cid_to_bytes(value)
+
+
+def _address(value: Any) -> str:
+    if type(value) is not str or not _ADDRESS.fullmatch(value):
+        raise InvalidEncoding("an address: 0x and 40 lowercase hexadecimal digits", shown(value))
+    return value
+
+
+def _hash(value: Any) -> str:
+    if type(value) is not str or not _HASH.fullmatch(value):
+        raise InvalidEncoding("a hash: 64 lowercase hexadecimal digits", shown(value))
+    return value
+
+
+_SCALARS: dict[Any, tuple[Reader, Writer]] = {
+    int: (_integer, _integer),
+    bool: (_boolean, _boolean),
+    str: (_text, _text),
+    type(None): (_null, _null),
+    None: (_null, _null),
+    Cid: (_read_cid, _write_cid),
+    Address: (_address, _address),
+    Hash: (_hash, _hash),
+}
+
+
+def _literal(choices: tuple[Any, ...]) -> Reader:
+    allowed = {(type(choice), choice) for choice in choices}
+    expected = "one of " + ", ".join(map(repr, choices))
+
+    def one_of(value: Any) -> Any:
+        if type(value) not in (str, int) or (type(value), value) not in allowed:
+            raise InvalidEncoding(expected, shown(value))
+        return value
+
+    return one_of
+
+
+def _tuple(reader: Reader, writer: Writer) -> tuple[Reader, Writer]:
+    def read_items(raw: Any) -> tuple[Any, ...]:
+        if type(raw) is not list:
+            raise InvalidEncoding("a list", shown(raw))
+        try:
+            return tuple(map(reader, raw))
+        except InvalidEncoding:
+            _locate(reader, raw)
+            raise
+
+    def write_items(value: Any) -> list[Any]:
+        if type(value) is not tuple:
+            raise InvalidEncoding("a tuple", shown(value))
+        try:
+            return list(map(writer, value))
+        except InvalidEncoding:
+            _locate(writer, value)
+            raise
+
+    return read_items, write_items
+
+
+def _locate(convert: Callable[[Any], Any], items: Any) -> None:
+    """Convert once more, slowly, for the index of the item that is refused."""
+    for index, item in enumerate(items):
+        try:
+            convert(item)
+        except InvalidEncoding as error:
+            error.inside(f"[{index}]")
+            raise
+
+
+def _pair(arguments: tuple[Any, ...]) -> tuple[Reader, Writer]:
+    codecs = [_compile(argument) for argument in arguments]
+
+    def convert(raw: Any, shape: Any, which: int) -> list[Any]:
+        if type(raw) is not shape or len(raw) != len(codecs):
+            raise InvalidEncoding(f"a {shape.__name__} of {len(codecs)}", shown(raw))
+        values = []
+        for index, item in enumerate(raw):
+            try:
+                values.append(codecs[index][which](item))
+            except InvalidEncoding as error:
+                error.inside(f"[{index}]")
+                raise
+        return values
+
+    return lambda raw: tuple(convert(raw, list, 0)), lambda value: convert(value, tuple, 1)
+
+
+def _mapping(reader: Reader, writer: Writer) -> tuple[Reader, Writer]:
+    def convert(raw: Any, item: Callable[[Any], Any]) -> dict[str, Any]:
+        if not isinstance(raw, Mapping):
+            raise InvalidEncoding("a map", shown(raw))
+        obj = {}
+        for key, value in raw.items():
+            try:
+                obj[_text(key)] = item(value)
+            except InvalidEncoding as error:
+                error.inside(str(key)[:64])
+                raise
+        return obj
+
+    return lambda raw: convert(raw, reader), lambda value: convert(value, writer)
+
+
+def _union(arguments: tuple[Any, ...]) -> tuple[Reader, Writer]:
+    others = [argument for argument in arguments if argument is not type(None)]
+    if len(others) == 1 and len(arguments) == 2:
+        reader, writer = _compile(others[0])
+        return (
+            lambda raw: None if raw is None else reader(raw),
+            lambda value: None if value is None else writer(value),
+        )
+    if not set(arguments) <= {int, str, bool, type(None)}:
+        raise TypeError(f"the chain's encoding has no rule for a union of {arguments!r}")
+    expected = " or ".join("null" if kind is type(None) else kind.__name__ for kind in arguments)
+
+    def scalar(value: Any) -> Any:
+        if type(value) not in arguments:
+            raise InvalidEncoding(expected, shown(value))
+        return _integer(value) if type(value) is int else value
+
+    return scalar, scalar
+
+
+def _ruled(reader: Reader, rule: Any) -> Reader:
+    check = _rule(rule)
+    if check is None:
+        return reader
+
+    def read_ruled(raw: Any) -> Any:
+        value = reader(raw)
+        check(value)
+        return value
+
+    return read_ruled
+
+
+def _ruled_writer(writer: Writer, rule: Any) -> Writer:
+    check = _rule(rule)
+    if check is None:
+        return writer
+
+    def write_ruled(value: Any) -> Any:
+        raw = writer(value)
+        check(value)
+        return raw
+
+    return write_ruled
+
+
+def _rule(rule: Any) -> Callable[[Any], None] | None:
+    if isinstance(rule, Range):
+        return _in_range(rule.low, rule.high)
+    if isinstance(rule, Text):
+        return _text_rule(rule)
+    if isinstance(rule, Items):
+        return _items_rule(rule)
+    return None
+
+
+def _in_range(low: int, high: int) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if not low <= value <= high:
+            limits = f"at least {low}" if high == INT_MAX else f"{low} to {high}"
+            raise InvalidEncoding(f"an integer of {limits}", shown(value))
+
+    return check
+
+
+def _text_rule(rule: Text) -> Callable[[Any], None]:
+    pattern = None if rule.pattern is None else re.compile(rule.pattern)
+    high = INT_MAX if rule.high is None else rule.high
+    words = rule.expected or f"text like {rule.pattern}"
+
+    def check(value: Any) -> None:
+        if not rule.low <= len(value) <= high:
+            raise InvalidEncoding(f"text of {rule.low} to {high} characters", f"{len(value)} characters")
+        if pattern is not None and not pattern.fullmatch(value):
+            raise InvalidEncoding(words, shown(value))
+        if rule.check is not None and not rule.check(value):
+            raise InvalidEncoding(words, shown(value))
+
+    return check
+
+
+def _items_rule(rule: Items) -> Callable[[Any], None]:
+    high = INT_MAX if rule.high is None else rule.high
+
+    def check(value: Any) -> None:
+        if not rule.low <= len(value) <= high:
+            limits = f"at least {rule.low}" if high == INT_MAX else f"{rule.low} to {high}"
+            raise InvalidEncoding(f"a list of {limits}", f"a list of {len(value)}")
+        if rule.unique and len(set(value)) != len(value):
+            raise InvalidEncoding("a list without repetitions", "an item that is there twice")
+
+    return check
+
+
+def _links_out(raw: Any) -> Any:
+    kind = type(raw)
+    if kind is bytes:
+        return Link(cid_to_text(raw))
+    if kind is list:
+        return [_links_out(item) for item in raw]
+    if kind is dict:
+        return {key: _links_out(item) for key, item in raw.items()}
+    return raw

@@ -1,0 +1,268 @@
+"""The signed envelope: who says what on which network until when.
+
+An unsigned body is the DAG-CBOR map {kind, sender, genesis, salt, expires, payload}; its CID is the
+transaction's id. The signed node {body, signature} is one IPLD block with a CID of its own, which the Merkle
+root is over. What the key signs is the SHA-256 digest of the body's bytes, as an EIP-191 personal message
+(chain/keys.py).
+
+There are no nonces: a random salt makes equal intentions distinct, the state keeps ids until they expire, and
+every kind is idempotent by its natural key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+from chain import schema
+from chain.encoding import cid_of, read_raw, shown, write_raw
+from chain.errors import (
+    Expired,
+    ExpiresTooLate,
+    InvalidEncoding,
+    InvalidField,
+    InvalidSignature,
+    TransactionTooLarge,
+    WrongNetwork,
+)
+from chain.keys import Key, recover
+from chain.params import Params
+from chain.payloads import (
+    PAYLOADS,
+    CancelJob,
+    ClaimPartition,
+    OpenJob,
+    Payload,
+    RegisterDataset,
+    RegisterModel,
+    ReportFailure,
+    SubmitAggregate,
+    SubmitUpdate,
+    Transfer,
+    VoteCheckpoint,
+    VoteModel,
+)
+from chain.schema import Address, Hash, Range, Text
+
+__all__ = [
+    "PAYLOADS", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload", "RegisterDataset",
+    "RegisterModel", "ReportFailure", "Signed", "SubmitAggregate", "SubmitUpdate", "Transfer",
+    "VoteCheckpoint", "VoteModel", "body_of", "check_envelope", "sign",
+]  # fmt: skip
+
+_SIGNATURE = re.compile(r"[0-9a-f]{130}")
+_BEFORE_BODY = b"\xa2\x64body"
+_BEFORE_SIGNATURE = b"\x69signature\x78\x82"
+
+
+@dataclass(frozen=True)
+class _Envelope:
+    """The body's fields beside the payload."""
+
+    kind: str
+    sender: Address
+    genesis: Hash
+    salt: Annotated[str, Text(32, 32, r"[0-9a-f]{32}", "a salt: 32 lowercase hexadecimal digits")]
+    expires: Annotated[int, Range(0)]
+
+
+@dataclass(frozen=True)
+class Body:
+    """What is signed."""
+
+    kind: str
+    """A key of PAYLOADS, the payload's class's `kind`."""
+    sender: Address
+    genesis: Hash
+    """Id of the genesis block: the network it is meant for."""
+    salt: str
+    """16 random bytes in hexadecimal."""
+    expires: int
+    """A block includes it only while its time (ms) is below this. 0, and not looked at, for vote_checkpoint."""
+    payload: Payload
+
+    def to_bytes(self) -> bytes:
+        """Canonical DAG-CBOR. Raises InvalidEncoding for a field that breaks its annotation."""
+        return write_raw(_write_body(self))
+
+    @classmethod
+    def from_object(cls, obj: object) -> Body:
+        """From a plain object (links as Link). Raises InvalidEncoding."""
+        return _read_body(obj)
+
+    @cached_property
+    def id(self) -> str:
+        """The transaction's id: the CID of the body's bytes."""
+        return cid_of(self.to_bytes())
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A body and a signature of 130 hexadecimal digits; whether it is the sender's, `verify` says."""
+
+    body: Body
+    signature: str
+
+    @cached_property
+    def body_data(self) -> bytes:
+        """The unsigned body's bytes, which the id and the signature are over."""
+        return self.body.to_bytes()
+
+    @cached_property
+    def data(self) -> bytes:
+        """The signed node's bytes: DAG-CBOR of {body, signature}."""
+        return _BEFORE_BODY + self.body_data + _BEFORE_SIGNATURE + self.signature.encode()
+
+    @cached_property
+    def id(self) -> str:
+        """The transaction's id: the CID of the unsigned body, whatever its signature."""
+        return cid_of(self.body_data)
+
+    @cached_property
+    def cid(self) -> str:
+        """The CID of the signed node."""
+        return cid_of(self.data)
+
+    @cached_property
+    def signer(self) -> Address:
+        """The address whose key made the signature (computed once). Raises InvalidSignature."""
+        return recover(hashlib.sha256(self.body_data).digest(), self.signature)
+
+    @property
+    def sender(self) -> Address:
+        """Who the body says sends it."""
+        return self.body.sender
+
+    @property
+    def payload(self) -> Payload:
+        return self.body.payload
+
+    def verify(self) -> None:
+        """Raises InvalidSignature unless the sender signed the body."""
+        if self.signer != self.body.sender:
+            raise InvalidSignature(
+                f"a signature by the sender {self.body.sender}", f"one by {self.signer}", "signature"
+            )
+
+    def to_object(self) -> dict[str, Any]:
+        """As a plain object with its CIDs as Link, for DAG-JSON."""
+        body = self.body
+        return {
+            "body": {
+                **{name: getattr(body, name) for name in ("kind", "sender", "genesis", "salt", "expires")},
+                "payload": schema.to_object(body.payload),
+            },
+            "signature": self.signature,
+        }
+
+    @classmethod
+    def decode(cls, data: bytes, limit: int | None = None) -> Signed:
+        """From the signed node's bytes. Raises InvalidEncoding, or InvalidSignature for a malformed one.
+
+        `limit` bounds the bytes, without one that of the roomiest kind on the development network.
+        """
+        raw = read_raw(data, Params("").largest_transaction if limit is None else limit)
+        signed = cls.from_object(raw)
+        signed.__dict__["data"] = bytes(data)
+        signed.__dict__["body_data"] = bytes(data[len(_BEFORE_BODY) : -len(_BEFORE_SIGNATURE) - 130])
+        return signed
+
+    @classmethod
+    def from_object(cls, obj: object) -> Signed:
+        """From a plain object (links as Link, or as read_raw yields them). Raises as decode does."""
+        if type(obj) is not dict or obj.keys() != {"body", "signature"}:
+            raise InvalidEncoding("a signed transaction: a map of body and signature", _keys(obj))
+        signature = obj["signature"]
+        if type(signature) is not str or not _SIGNATURE.fullmatch(signature):
+            raise InvalidSignature("130 lowercase hexadecimal digits", shown(signature), "signature")
+        try:
+            return cls(_read_body(obj["body"]), signature)
+        except InvalidEncoding as error:
+            error.inside("body")
+            raise
+
+
+def body_of(payload: Payload, sender: Address, genesis: Hash, salt: str, expires: int) -> Body:
+    """The body for a payload, its kind filled in."""
+    return Body(payload.kind, sender, genesis, salt, expires, payload)
+
+
+def sign(body: Body, key: Key) -> Signed:
+    """Sign a body with its sender's key.
+
+    Raises InvalidEncoding for a malformed body, InvalidSignature for another sender's key.
+    """
+    if key.address != body.sender:
+        raise InvalidSignature(f"the key of the sender {body.sender}", f"that of {key.address}", "sender")
+    data = body.to_bytes()
+    signed = Signed(body, key.sign(hashlib.sha256(data).digest()))
+    signed.__dict__["body_data"] = data
+    return signed
+
+
+def check_envelope(signed: Signed, params: Params, genesis: Hash, now: int) -> None:
+    """All rules that need no state, the costly one last.
+
+    `genesis`: the network's genesis block id. `now`: the time (ms) of the block that includes it, or would.
+    Raises TransactionTooLarge, WrongNetwork, InvalidField, Expired, ExpiresTooLate, InvalidSignature.
+    """
+    body = signed.body
+    limit = params.transaction_limit(body.kind)
+    if len(signed.data) > limit:
+        raise TransactionTooLarge(f"at most {limit} bytes for {body.kind}", str(len(signed.data)))
+    if body.genesis != genesis:
+        raise WrongNetwork(f"the genesis {genesis}", body.genesis, "body.genesis")
+    try:
+        body.payload.check(params)
+    except InvalidField as error:
+        error.inside("body.payload")
+        raise
+    _check_expiry(body, params, now)
+    signed.verify()
+
+
+def _check_expiry(body: Body, params: Params, now: int) -> None:
+    if isinstance(body.payload, VoteCheckpoint):
+        return  # a vote that came late still counts: finality must not depend on clocks
+    if body.expires <= now:
+        raise Expired(f"an expiry after {now}", str(body.expires), "body.expires")
+    if body.expires > now + params.max_expiry_ms:
+        raise ExpiresTooLate(
+            f"an expiry of at most {now + params.max_expiry_ms}", str(body.expires), "body.expires"
+        )
+
+
+def _read_body(obj: object) -> Body:
+    if type(obj) is not dict:
+        raise InvalidEncoding("a transaction's body: a map", shown(obj))
+    fields = dict(obj)
+    payload = fields.pop("payload", None)
+    head = schema.read(_Envelope, fields)
+    kind = PAYLOADS.get(head.kind)
+    if kind is None:
+        raise InvalidEncoding(f"one of {', '.join(PAYLOADS)}", shown(head.kind), "kind")
+    try:
+        content = schema.read(kind, payload)
+    except InvalidEncoding as error:
+        error.inside("payload")
+        raise
+    return Body(head.kind, head.sender, head.genesis, head.salt, head.expires, content)
+
+
+def _write_body(body: Body) -> dict[str, Any]:
+    if PAYLOADS.get(body.kind) is not type(body.payload):
+        raise InvalidEncoding(f"the payload of {shown(body.kind)}", type(body.payload).__name__, "payload")
+    obj = schema.write(_Envelope(body.kind, body.sender, body.genesis, body.salt, body.expires))
+    try:
+        obj["payload"] = schema.write(body.payload)
+    except InvalidEncoding as error:
+        error.inside("payload")
+        raise
+    return obj  # type: ignore[no-any-return]
+
+
+def _keys(obj: object) -> str:
+    return f"the keys {', '.join(map(shown, list(obj)[:8]))}" if isinstance(obj, dict) else shown(obj)
