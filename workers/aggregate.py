@@ -1,0 +1,78 @@
+"""Combine a closed round's updates, exactly those that the chain holds, into one model."""
+
+from __future__ import annotations
+
+from chain.client import NodeRefused
+from chain.state import Job
+from chain.transactions import SubmitAggregate
+from ipfs.errors import ContentError
+from learning.errors import LearningError
+from workers import failures
+from workers.context import WorkerContext
+
+
+def aggregate_round(context: WorkerContext, job_id: str, attempt: int, round_: int) -> str:
+    """Do what the task asks, if the chain still wants it of this worker; what came of it, for the log."""
+    job = context.client.job(job_id)
+    refusal = why_not(job, attempt, round_, context.key.address)
+    if job is None or refusal:
+        return refusal
+    try:
+        aggregate = _aggregate(context, job, round_)
+    except (
+        ContentError,
+        LearningError,
+        MemoryError,
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        LookupError,
+    ) as error:
+        failures.report(
+            context.client,
+            context.key,
+            job=job_id,
+            attempt=attempt,
+            round_=round_,
+            partition=None,
+            error=error,
+        )
+        return f"failed: {error}"
+    try:
+        context.client.send(aggregate, context.key)
+    except NodeRefused as refused:
+        return f"left: {refused}"
+    return "submitted"
+
+
+def why_not(job: Job | None, attempt: int, round_: int, me: str) -> str:
+    """Why the chain does not want this of `me` now; empty when it does."""
+    if job is None:
+        return "the node knows no such job"
+    if job.state != "training" or job.attempt != attempt or len(job.round_list) != round_ + 1:
+        return f"the job is {job.state}, attempt {job.attempt}, round {len(job.round_list) - 1}"
+    current = job.round_list[round_]
+    if current.closed is None:
+        return "the round is still open"
+    if any(aggregate.sender == me for aggregate in current.aggregates):
+        return "done already"
+    if all(update.worker != me for update in current.updates):
+        return "this worker holds no update of the round"
+    return ""
+
+
+def _aggregate(context: WorkerContext, job: Job, round_: int) -> SubmitAggregate:
+    from learning.environment import environment_id
+
+    accepted = job.round_list[round_].updates
+    updates = [(context.content(update.artifact), update.rows) for update in accepted]
+    aggregated = context.session(job).aggregate(round_, updates)
+    return SubmitAggregate(
+        job=job.id,
+        attempt=job.attempt,
+        round=round_,
+        updates=tuple(update.id for update in accepted),
+        artifact=context.store.add(aggregated.artifact),
+        score=aggregated.score,
+        environment=environment_id(),
+    )

@@ -1,0 +1,51 @@
+"""The Celery application: JSON only, acknowledged late, one task at a time, no results.
+
+Tasks carry ids; everything else a worker reads from the chain, so that a task taken twice, or sent by
+somebody who should not, does nothing that the chain would not allow. Redelivery after a worker's death is
+the scheduler's work, not the visibility time-out's: Celery alone loses tasks for tens of seconds when a
+worker is killed.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Read by Celery when it is imported: SIGTERM ends a training at once (its lease and its task outlive it)
+# instead of waiting for its end.
+os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+
+from celery import Celery
+
+#: The queue that every worker reads.
+QUEUE = "assay"
+#: The names under which the scheduler sends tasks.
+TRAIN = "assay.train"
+AGGREGATE = "assay.aggregate"
+
+
+def own_queue(address: str) -> str:
+    """The queue of one worker: what only the holder of an accepted update may do is sent there."""
+    return f"{QUEUE}.{address}"
+
+
+def make_app(broker: str) -> Celery:
+    """An application on ``broker``, a URL of the Redis protocol as Celery writes it (``redis://`` or ``redis+socket://``)."""
+    app = Celery("assay", broker=broker, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        task_default_queue=QUEUE,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={"visibility_timeout": 24 * 3600, "socket_keepalive": True},
+    )
+    return app

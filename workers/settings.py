@@ -1,0 +1,68 @@
+"""What a worker is told when it starts."""
+
+from __future__ import annotations
+
+import os
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.wallets import Wallets
+
+from chain.client import NodeClient
+from chain.keys import Key
+from ipfs import open_store
+from runtime import numeric
+from workers import heartbeat
+from workers.context import SessionFactory, WorkerContext, open_session
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """`node`, `store` and `broker` say where these are (`broker_client`: the same broker as redis-py writes
+    its URL); `wallets` and `wallet` name the key; `cache` is a folder that only this worker writes; `memory`
+    bounds the training process's data in bytes, None for no bound."""
+
+    name: str
+    node: str
+    store: str
+    broker: str
+    broker_client: str
+    wallets: Path
+    wallet: str
+    cache: Path
+    memory: int | None = None
+    new_session: SessionFactory = open_session
+
+    def load_key(self) -> Key:
+        """The worker's key. Raises `chain.errors.WalletError`."""
+        return Wallets(self.wallets).load(self.wallet)
+
+    def open_client(self) -> NodeClient:
+        """A client of the node."""
+        return NodeClient(self.node)
+
+    def open_context(self) -> WorkerContext:
+        """Clients, store and key for the process that calls it."""
+        self.cache.mkdir(parents=True, exist_ok=True)
+        return WorkerContext(
+            key=self.load_key(),
+            client=self.open_client(),
+            store=open_store(self.store),
+            cache=self.cache,
+            new_session=self.new_session,
+        )
+
+    def warm_up(self) -> None:
+        """In the pool's process: bound its memory, load the learning libraries, report ready."""
+        if self.memory is not None:
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (self.memory, hard))
+        import learning.session  # noqa: F401 - imported here so that the first task need not wait for it
+
+        from learning.environment import environment_id
+
+        numeric.check()
+        heartbeat.announce(
+            self.broker_client, self.load_key().address, self.name, os.getppid(), environment_id()
+        )

@@ -1,0 +1,120 @@
+"""Train one partition: claim it, check and fetch what it needs, train, pin, submit."""
+
+from __future__ import annotations
+
+from chain.client import NodeRefused
+from chain.state import Job
+from chain.transactions import ClaimPartition, SubmitUpdate
+from ipfs.errors import ContentError
+from learning.errors import InvalidArtifact, LearningError
+from runtime.logs import get_logger
+from workers import failures
+from workers.context import WorkerContext
+from workers.lease import Lease, LeaseLost
+
+log = get_logger("workers.train")
+
+
+def train_partition(context: WorkerContext, job_id: str, attempt: int, round_: int, partition: int) -> str:
+    """Do what the task asks, if the chain still wants it; returns what came of it, for the log.
+
+    Running it twice changes nothing: a partition that is done, or another worker's, is left alone. Raises
+    `chain.client.NodeUnavailable` when the node is away; the scheduler sends the task again.
+    """
+    job = context.client.job(job_id)
+    refusal = why_not(job, attempt, round_, partition, context.key.address)
+    if job is None or refusal:
+        return refusal
+    claim = ClaimPartition(job=job_id, attempt=attempt, round=round_, partition=partition)
+    try:
+        with Lease(context.client, context.key, claim) as lease:
+            try:
+                update = _update(context, job, round_, partition)
+            except (
+                ContentError,
+                LearningError,
+                MemoryError,
+                ArithmeticError,
+                ValueError,
+                TypeError,
+                LookupError,
+            ) as error:
+                lease.confirm()  # only the leaseholder's report counts
+                failures.report(
+                    context.client,
+                    context.key,
+                    job=job_id,
+                    attempt=attempt,
+                    round_=round_,
+                    partition=partition,
+                    error=error,
+                )
+                return f"failed: {error}"
+            lease.confirm()
+            context.client.send(update, context.key)
+            return "submitted"
+    except (LeaseLost, NodeRefused) as refused:
+        return f"left: {refused}"
+
+
+def why_not(job: Job | None, attempt: int, round_: int, partition: int, me: str) -> str:
+    """Why the chain does not want this of `me` now; empty when it does."""
+    if job is None:
+        return "the node knows no such job"
+    if job.state != "training" or job.attempt != attempt or len(job.round_list) != round_ + 1:
+        return f"the job is {job.state}, attempt {job.attempt}, round {len(job.round_list) - 1}"
+    current = job.round_list[round_]
+    if current.closed is not None or not 0 <= partition < len(current.partitions):
+        return "the round is closed"
+    place = current.partitions[partition]
+    if place.update is not None:
+        return "done already"
+    if me in job.barred:
+        return "this worker is barred from the job"
+    if any(
+        f.worker == me and f.attempt == attempt and f.code not in failures.RETRYABLE for f in place.failures
+    ):
+        return "this worker reported that it cannot"
+    return ""
+
+
+def _update(context: WorkerContext, job: Job, round_: int, partition: int) -> SubmitUpdate:
+    from learning.environment import environment_id
+
+    session = context.session(job)
+    base = base_of(context, job, round_)
+    trained = session.train(round_, partition, None if base is None else base[1])
+    artifact = context.store.add(trained.artifact)
+    return SubmitUpdate(
+        job=job.id,
+        attempt=job.attempt,
+        round=round_,
+        partition=partition,
+        seed=session.recipe.seed,
+        base=None if base is None else base[0],
+        artifact=artifact,
+        rows=trained.rows,
+        score=trained.score,
+        milliseconds=trained.milliseconds,
+        environment=environment_id(),
+    )
+
+
+def base_of(context: WorkerContext, job: Job, round_: int) -> tuple[str, bytes] | None:
+    """CID and bytes of the model that the round continues from: the aggregate of the round before, which is
+    recomputed here from that round's updates; None in round 0.
+
+    Raises `InvalidArtifact` when none of the aggregates that stand is what the updates add up to.
+    """
+    if round_ == 0:
+        return None
+    before = job.round_list[round_ - 1]
+    updates = [(context.content(u.artifact), u.rows) for u in before.updates]
+    aggregated = context.session(job).aggregate(round_ - 1, updates)
+    cid = context.store.add(aggregated.artifact)
+    if cid not in {aggregate.artifact for aggregate in before.aggregates}:
+        raise InvalidArtifact(
+            f"none of the aggregates of round {round_ - 1} is what its updates add up to "
+            f"({cid}); the validators will say whose is wrong"
+        )
+    return cid, aggregated.artifact
