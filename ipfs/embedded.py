@@ -19,6 +19,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ from ipfs.reader import Limits, Source, open_file, read_range
 from ipfs.store import Stat
 from ipfs.unixfs import encode_wrapped_leaf
 
+_ABANDONED_AFTER = 86_400.0  # seconds: no block takes a day to write
 _SYNC_EVERY = 512  # files between two rounds of fsync while a large file is added
 
 
@@ -47,6 +49,14 @@ class EmbeddedStore:
         with self._disk("", "create the store"):
             for part in ("blocks", "wraps", "pins", "tmp"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
+            self._clear_abandoned()
+
+    def _clear_abandoned(self) -> None:
+        """Remove what processes killed in the middle of a write left behind."""
+        for path in (self.folder / "tmp").iterdir():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - _ABANDONED_AFTER:
+                    path.unlink()
 
     # Adding
 
@@ -63,14 +73,17 @@ class EmbeddedStore:
 
         def leaf(cids: list[Cid], chunk: bytes) -> None:
             bare, wrapped = cids
-            self._write("blocks", bare.digest, chunk, written)
-            self._write("wraps", wrapped.digest, bare.digest, written)
+            with self._disk(str(bare), "store the content"):
+                self._write("blocks", bare.digest, chunk, written)
+                self._write("wraps", wrapped.digest, bare.digest, written)
 
         def node(cid: Cid, block: bytes) -> None:
-            self._write("blocks", cid.digest, block, written)
+            with self._disk(str(cid), "store the content"):
+                self._write("blocks", cid.digest, block, written)
 
-        with as_stream(content) as stream, self._disk("", "store the content"):
+        with as_stream(content) as stream:
             canonical, plain = build(stream, [CANONICAL, PLAIN_ADD], leaf, node)
+        with self._disk(str(canonical.cid), "store the content"):
             written.sync()
             self._pin(canonical.cid)
         return canonical.cid, plain.cid
