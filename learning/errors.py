@@ -19,25 +19,25 @@ class LearningError(Exception):
         self.message = message
 
 
-class InvalidData(LearningError):
+class InvalidData(LearningError):  # noqa: N818 - the name as the reports carry it
     """A dataset, manifest, statistics file or row to predict is not what it must be."""
 
     code = "invalid_data"
 
 
-class InvalidSpec(LearningError):
+class InvalidSpec(LearningError):  # noqa: N818 - the name as the reports carry it
     """An estimator spec, a partitioning, a metric or a fraction is unknown or out of range."""
 
     code = "invalid_spec"
 
 
-class InvalidArtifact(LearningError):
+class InvalidArtifact(LearningError):  # noqa: N818 - the name as the reports carry it
     """A model's bytes are not a canonical artifact, or not one that fits this job."""
 
     code = "invalid_artifact"
 
 
-class WrongEnvironment(LearningError):
+class WrongEnvironment(LearningError):  # noqa: N818 - the name as the reports carry it
     """This process computes in another numeric environment than the one that is required."""
 
     code = "wrong_environment"
