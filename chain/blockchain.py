@@ -1,8 +1,8 @@
 """The tree of blocks, the choice between its branches, and the building of new blocks.  Pure.
 
 Everything the tree knows is in one frozen :class:`Tree` that shares what did not change with the one before.
-:meth:`Blockchain.prepare` tells what a block would do; :meth:`Blockchain.commit` makes it so.  Between the two
-the caller writes to disk, so memory is never ahead of it.
+:meth:`Blockchain.prepare` tells what a block would do; :meth:`Blockchain.commit` makes it so.  Between the
+two the caller writes to disk, so memory is never ahead of it.
 
 Fork choice: the highest justified block, as each branch's own last state tells it; then most work above that;
 then the lowest hash.  Never a branch that leaves out the last final block.
@@ -224,12 +224,10 @@ class Blockchain:
         self._tree = tree
 
     def prepare(self, block: Block, now: int) -> tuple[Tree, Result]:
-        """What the tree would be with ``block``, at ``now`` (milliseconds since 1970 UTC), and what that
-        means.
+        """What the tree would be with ``block``, and what that means.
 
-        An invalid block is a result, with its reason.  Raises :class:`ConflictingFinality` when the block
-        proves
-        that two branches are final.
+        ``now``: milliseconds since 1970 UTC.  An invalid block is a result, with its reason.  Raises
+        :class:`ConflictingFinality` when the block proves that two branches are final.
         """
         old = self._tree
         tree, kind, reason = self._take(old, block, now)
@@ -243,12 +241,8 @@ class Blockchain:
             kind = Kind.NEW_HEAD
         return self._prune(tree), Result(kind, reason, tuple(accepted), connected, disconnected)
 
-    def _take(
-        self, tree: Tree, block: Block, now: int
-    ) -> tuple[Tree, Kind, ChainError | None]:
-        """Put one block where it belongs: among the entries (``SIDE``), the orphans, the early, or
-        nowhere.
-        """
+    def _take(self, tree: Tree, block: Block, now: int) -> tuple[Tree, Kind, ChainError | None]:
+        """Put a block where it belongs: among the entries (``SIDE``), the orphans, the early, or nowhere."""
         if block.id in tree.entries:
             return tree, Kind.KNOWN, None
         known = tree.condemned.get(block.id)
@@ -281,11 +275,8 @@ class Blockchain:
     def _without_parent(self, tree: Tree, block: Block) -> tuple[Tree, Kind, ChainError | None]:
         parent = block.header.parent
         if parent in tree.condemned:
-            return (
-                tree,
-                Kind.INVALID,
-                BadParent("a valid parent", f"the invalid block {parent}", "header.parent"),
-            )
+            error = BadParent("a valid parent", f"the invalid block {parent}", "header.parent")
+            return tree, Kind.INVALID, error
         if block.commitment.height <= tree.lowest:
             expected = f"a branch that holds the final block {tree.final.id} at height {tree.final.height}"
             found = f"one that leaves it below height {tree.lowest}"
@@ -398,7 +389,10 @@ class Blockchain:
     # ------------------------------------------------------------------ building
 
     def _next_target(self, tree: Tree, parent: Entry) -> int:
-        return work.next_target(self.params, (parent.block.header,))
+        ids = _ancestor(tree, parent)
+        return work.next_target(
+            self.params, parent.block.header, lambda height: tree.entries[ids(height)].block.header
+        )
 
     def build(self, transactions: Iterable[Signed], miner: Address, time: int) -> Template:
         """A block on the head with those of ``transactions`` that apply, in their order.

@@ -1,0 +1,80 @@
+"""When a miner on demand mines its next block.  Pure.
+
+It mines at once for anything but checkpoint votes and for a deadline that has passed; for votes when they
+complete a quorum on the head, or after a while; and for nothing at all as long as something but checkpoint
+votes is not yet final, after the same while, so that validators get a new head to vote on.  A chain whose
+work is final stands still.
+
+Without this pacing votes arrive a block late, and the chain makes a hundred blocks a second and never
+finalises. With no quorum in reach the waits double with every few blocks since the last final one, up to a
+limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from chain.params import Params
+from chain.schema import Address, Hash
+from chain.state import State
+from chain.transactions import VoteCheckpoint
+
+#: Blocks that finality lags behind the head when all goes well: one to justify, one to finalise.
+USUAL_LAG = 2
+
+
+def wait_ms(params: Params, height: int, final_height: int) -> int:
+    """How long votes that complete no quorum wait for company, on a head at ``height``; milliseconds."""
+    stalled = max(0, height - final_height - USUAL_LAG)
+    doublings = min(stalled // params.stall_blocks, 32)
+    return min(params.votes_wait_ms << doublings, params.max_wait_ms)
+
+
+def completes_quorum(state: State, head: Hash, votes: Iterable[tuple[Address, VoteCheckpoint]]) -> bool:
+    """Whether pending votes (sender, payload) hold a quorum link to the head from a block justified in its
+    state.
+
+    Votes for the head can only be in blocks above it, so the state has none of them yet.
+    """
+    voters: dict[str, set[Address]] = {}
+    for sender, vote in votes:
+        if vote.target == head and state.justified.get(str(vote.source_height)) == vote.source:
+            voters.setdefault(vote.source, set()).add(sender)
+    validators = state.validators
+    return any(validators.weight_of(each) >= validators.quorum() for each in voters.values())
+
+
+def next_mining_time(
+    state: State,
+    head: Hash,
+    *,
+    params: Params,
+    head_since: int,
+    work_since: int | None,
+    votes: Mapping[Address, VoteCheckpoint],
+    deadline: int | None,
+) -> int | None:
+    """When to mine the next block, in milliseconds since 1970 UTC; None while there is nothing to mine for.
+
+    Parameters
+    ----------
+    state, head
+        The head's state and id.
+    head_since
+        When this node took it as its head.
+    work_since
+        When the first pending transaction other than a checkpoint vote came that a block could hold now.
+    votes
+        Pending checkpoint votes that a block could hold now, one for each validator.
+    deadline
+        ``next_deadline(state)``.
+    """
+    due = []
+    if work_since is not None:
+        due.append(work_since)
+    if deadline is not None:
+        due.append(deadline)
+    if not state.finality.settled:
+        waiting = head_since + wait_ms(params, state.height, state.finality.final_height)
+        due.append(head_since if completes_quorum(state, head, votes.items()) else waiting)
+    return min(due, default=None)
