@@ -1,1 +1,66 @@
-"""The state transition, pure: what a block changes, and what it may not."""
+"""The state transition: what each transaction does to the chain's state; pure."""
+
+from chain.state.events import Event
+from chain.state.explain import WaitingFor, explain
+from chain.state.models import version_key
+from chain.state.objects import (
+    Account,
+    Aggregate,
+    Dataset,
+    Failure,
+    Finality,
+    Job,
+    Lease,
+    Link,
+    Model,
+    Partition,
+    Round,
+    Update,
+    ValidatorSet,
+    Version,
+    Vote,
+    Voter,
+)
+from chain.state.rounds import record_digest
+from chain.state.tables import NO_HASH, TABLES, State
+from chain.state.transition import (
+    KINDS,
+    BlockDraft,
+    apply_block,
+    check,
+    genesis_state,
+    next_deadline,
+)
+
+__all__ = [
+    "KINDS",
+    "NO_HASH",
+    "TABLES",
+    "Account",
+    "Aggregate",
+    "BlockDraft",
+    "Dataset",
+    "Event",
+    "Failure",
+    "Finality",
+    "Job",
+    "Lease",
+    "Link",
+    "Model",
+    "Partition",
+    "Round",
+    "State",
+    "Update",
+    "ValidatorSet",
+    "Version",
+    "Vote",
+    "Voter",
+    "WaitingFor",
+    "apply_block",
+    "check",
+    "explain",
+    "genesis_state",
+    "next_deadline",
+    "record_digest",
+    "version_key",
+]

@@ -1,0 +1,297 @@
+"""The state as a whole: tables of objects, the draft in which a block changes them, and the digest over the
+changes.
+
+A :class:`State` is frozen and shares all but the changes with its parent's (``immutables.Map``), so keeping
+one for each block is cheap, and whatever goes wrong in a block leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Generic, TypeVar, cast
+
+import immutables
+
+from chain.encoding import read_raw, write_raw
+from chain.errors import InvalidEncoding
+from chain.schema import Hash, read, write
+from chain.state.objects import (
+    Account,
+    Dataset,
+    Finality,
+    Job,
+    Link,
+    Model,
+    ValidatorSet,
+    Version,
+    Voter,
+)
+
+T = TypeVar("T")
+
+#: Stands for the genesis block's id in its own state, which cannot know it; block 1 puts the id in its place.
+NO_HASH: Final = Hash("0" * 64)
+#: The key in tables that hold a single object.
+ONLY: Final = "all"
+
+_SNAPSHOT_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Table(Generic[T]):
+    """A table's name and the type of its values; keys are text."""
+
+    name: str
+    type: type[T]
+
+
+ACCOUNTS: Final = Table("accounts", Account)
+DATASETS: Final = Table("datasets", Dataset)
+MODELS: Final = Table("models", Model)
+#: Keyed ``name@number``.
+VERSIONS: Final = Table("versions", Version)
+JOBS: Final = Table("jobs", Job)
+#: Open jobs and the time from which the job's next step needs no transaction, only a block.
+OPEN_JOBS: Final = Table("open_jobs", int)
+#: Ids of transactions and when they expire; after that the id is forgotten, and the transaction refused as
+#: expired.
+IDS: Final = Table("ids", int)
+VALIDATORS: Final = Table("validators", ValidatorSet)
+FINALITY: Final = Table("finality", Finality)
+#: Each validator's newest checkpoint vote.
+VOTERS: Final = Table("voters", Voter)
+#: Votes counted per link ``source height-target height``; on one branch the heights say which blocks.
+LINKS: Final = Table("links", Link)
+#: Justified blocks from the last final one on: height -> hash.
+JUSTIFIED: Final = Table("justified", str)
+
+TABLES: Final[dict[str, Table[Any]]] = {
+    table.name: table
+    for table in (
+        ACCOUNTS, DATASETS, MODELS, VERSIONS, JOBS, OPEN_JOBS, IDS, VALIDATORS, FINALITY, VOTERS, LINKS,
+        JUSTIFIED,
+    )
+}  # fmt: skip
+
+
+def _plain(value: object) -> Any:
+    return value if isinstance(value, int | str) else write(value)
+
+
+def _typed(table: Table[T], value: Any) -> T:
+    if table.type in (int, str):
+        if type(value) is not table.type:
+            raise InvalidEncoding(f"values of type {table.type.__name__}", type(value).__name__, table.name)
+        return value  # type: ignore[no-any-return]
+    return read(table.type, value)
+
+
+@dataclass(frozen=True)
+class State:
+    """What the chain knows after one block.
+
+    ``digest`` is SHA-256 over the DAG-CBOR of ``[parent's digest, [[table, key, new value or null], ...]]``,
+    the changes sorted by table and key, an object that is as it was left out.  ``height`` and ``time`` are
+    the block's; ``genesis`` is the id of block 0 (:data:`NO_HASH` in block 0 itself); these three follow
+    from the header and are not in the digest.
+    """
+
+    digest: Hash
+    height: int
+    time: int
+    genesis: Hash
+    tables: immutables.Map[str, immutables.Map[str, Any]]
+
+    def table(self, table: Table[T]) -> immutables.Map[str, T]:
+        """One table, whole."""
+        return self.tables[table.name]
+
+    @property
+    def accounts(self) -> immutables.Map[str, Account]:
+        """Accounts by address."""
+        return self.table(ACCOUNTS)
+
+    @property
+    def datasets(self) -> immutables.Map[str, Dataset]:
+        """Datasets by name."""
+        return self.table(DATASETS)
+
+    @property
+    def models(self) -> immutables.Map[str, Model]:
+        """Registered models by name."""
+        return self.table(MODELS)
+
+    @property
+    def versions(self) -> immutables.Map[str, Version]:
+        """Versions by ``name@number``."""
+        return self.table(VERSIONS)
+
+    @property
+    def jobs(self) -> immutables.Map[str, Job]:
+        """All jobs by id."""
+        return self.table(JOBS)
+
+    @property
+    def open_jobs(self) -> immutables.Map[str, int]:
+        """Ids of open jobs with the block time from which their next step needs only a block."""
+        return self.table(OPEN_JOBS)
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The validators in force."""
+        return self.table(VALIDATORS)[ONLY]
+
+    @property
+    def finality(self) -> Finality:
+        """Which blocks are justified and final, as this branch tells it."""
+        return self.table(FINALITY)[ONLY]
+
+    @property
+    def links(self) -> immutables.Map[str, Link]:
+        """Tallies of checkpoint votes above the last final block, by ``source height-target height``."""
+        return self.table(LINKS)
+
+    @property
+    def voters(self) -> immutables.Map[str, Voter]:
+        """Each validator's newest checkpoint vote in the chain."""
+        return self.table(VOTERS)
+
+    @property
+    def justified(self) -> immutables.Map[str, str]:
+        """Hashes of the justified blocks by height (as text), from the last final one on."""
+        return self.table(JUSTIFIED)
+
+    def snapshot(self) -> bytes:
+        """The whole state as DAG-CBOR; :meth:`from_snapshot` gives an equal state with an equal digest."""
+        tables = {
+            name: {key: _plain(value) for key, value in rows.items()}
+            for name, rows in self.tables.items()
+            if rows
+        }
+        return write_raw(
+            {
+                "format": _SNAPSHOT_FORMAT,
+                "digest": self.digest,
+                "height": self.height,
+                "time": self.time,
+                "genesis": self.genesis,
+                "tables": tables,
+            }
+        )
+
+    @classmethod
+    def from_snapshot(cls, data: bytes) -> State:
+        """The state that :meth:`snapshot` wrote.
+
+        For a node's own database: the digest is taken as written, since it is a chain over all blocks.
+        Raises ``InvalidEncoding`` for anything else than a snapshot; the chain can be replayed from its
+        blocks instead.
+        """
+        found = read_raw(data, len(data))
+        if not isinstance(found, dict) or found.get("format") != _SNAPSHOT_FORMAT:
+            raise InvalidEncoding(f"a state's snapshot of format {_SNAPSHOT_FORMAT}", "something else")
+        tables = {
+            name: immutables.Map(
+                {key: _typed(table, value) for key, value in found["tables"].get(name, {}).items()}
+            )
+            for name, table in TABLES.items()
+        }
+        return cls(
+            digest=Hash(found["digest"]),
+            height=found["height"],
+            time=found["time"],
+            genesis=Hash(found["genesis"]),
+            tables=immutables.Map(tables),
+        )
+
+
+EMPTY: Final = State(
+    digest=NO_HASH,
+    height=0,
+    time=0,
+    genesis=NO_HASH,
+    tables=immutables.Map({name: immutables.Map() for name in TABLES}),
+)
+
+
+@dataclass
+class Draft:
+    """Changes on top of a state, collected for a block; those of a transaction come in whole or not."""
+
+    base: State
+    _changes: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _pending: dict[tuple[str, str], Any] | None = None
+
+    def get(self, table: Table[T], key: str) -> T | None:
+        """The object as changed so far, None where there is none."""
+        at = (table.name, key)
+        if self._pending is not None and at in self._pending:
+            return cast("T | None", self._pending[at])
+        if at in self._changes:
+            return cast("T | None", self._changes[at])
+        return self.base.table(table).get(key)
+
+    def only(self, table: Table[T]) -> T:
+        """The object of a table that holds a single one."""
+        found = self.get(table, ONLY)
+        if found is None:
+            raise LookupError(f"table {table.name} is empty: the state was not made by genesis_state()")
+        return found
+
+    def keys(self, table: Table[T]) -> list[str]:
+        """All keys of a table as changed so far, sorted."""
+        keys = set(self.base.table(table))
+        for layer in (self._changes, self._pending or {}):
+            for (name, key), value in layer.items():
+                if name == table.name:
+                    (keys.discard if value is None else keys.add)(key)
+        return sorted(keys)
+
+    def put(self, table: Table[T], key: str, value: T) -> None:
+        """Set an object."""
+        self._layer()[table.name, key] = value
+
+    def remove(self, table: Table[T], key: str) -> None:
+        """Forget an object."""
+        self._layer()[table.name, key] = None
+
+    def _layer(self) -> dict[tuple[str, str], Any]:
+        return self._changes if self._pending is None else self._pending
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Changes made inside are kept when it ends well and forgotten when it raises."""
+        if self._pending is not None:
+            raise RuntimeError("transactions do not nest")
+        self._pending = {}
+        try:
+            yield
+            self._changes.update(self._pending)
+        finally:
+            self._pending = None
+
+    def finish(self, height: int, time: int, genesis: Hash) -> State:
+        """The state with all changes in it, and its digest."""
+        changed: list[list[Any]] = []
+        tables = self.base.tables
+        by_table: dict[str, list[tuple[str, Any]]] = {}
+        for (name, key), value in sorted(self._changes.items(), key=lambda item: item[0]):
+            before = self.base.tables[name].get(key)
+            if before is not value and before != value:
+                by_table.setdefault(name, []).append((key, value))
+                changed.append([name, key, None if value is None else _plain(value)])
+        for name, rows in by_table.items():
+            with tables[name].mutate() as mutation:
+                for key, value in rows:
+                    if value is None:
+                        del mutation[key]
+                    else:
+                        mutation[key] = value
+                tables = tables.set(name, mutation.finish())
+        digest = hashlib.sha256(write_raw([self.base.digest, changed])).hexdigest()
+        return replace(
+            self.base, digest=Hash(digest), height=height, time=time, genesis=genesis, tables=tables
+        )

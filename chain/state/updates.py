@@ -1,0 +1,74 @@
+"""Updates: workers' models for a partition and round."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from chain.errors import Conflict, Duplicate, NotYet
+from chain.schema import Cid
+from chain.state.claims import find_partition, require_lease
+from chain.state.context import Context, Origin, require
+from chain.state.jobs import close, find, save, training
+from chain.state.objects import Job, Update
+from chain.state.rounds import with_partition
+from chain.state.tables import JOBS
+from chain.transactions import SubmitUpdate
+
+
+def apply_submit_update(context: Context, origin: Origin, payload: SubmitUpdate) -> None:
+    """Accept the leaseholder's update; the round closes with its last one.
+
+    Raises ``Duplicate`` for the same again, ``Forbidden`` for another's claim, ``NotYet`` before there is a
+    claim or a base, ``Conflict`` for what is over or does not match the job's record.
+    """
+    _refuse_repetition(find(context, payload.job), origin, payload)
+    job, last = training(context, payload.job, payload.attempt, payload.round)
+    partition = find_partition(job, last, payload.partition)
+    require_lease(partition, origin.sender)
+    require(
+        payload.seed == job.seed, Conflict, f"the job's seed {job.seed}", payload.seed, "body.payload.seed"
+    )
+    _check_base(job, payload.round, payload.base)
+    update = Update(
+        id=origin.id,
+        worker=origin.sender,
+        seed=payload.seed,
+        base=payload.base,
+        artifact=payload.artifact,
+        rows=payload.rows,
+        score=payload.score,
+        milliseconds=payload.milliseconds,
+        environment=payload.environment,
+        height=context.height,
+    )
+    job = with_partition(job, last.index, replace(partition, lease=None, update=update))
+    save(context, job)
+    context.emit(
+        "update_accepted", job=job.id, attempt=job.attempt, round=last.index, partition=partition.index,
+        worker=update.worker, update=update.id, cid=update.artifact, rows=update.rows, score=update.score,
+        milliseconds=update.milliseconds,
+    )  # fmt: skip
+    if len(job.round_list[-1].updates) == job.partitions:
+        close(context, context.draft.get(JOBS, job.id) or job)
+
+
+def _refuse_repetition(job: Job, origin: Origin, payload: SubmitUpdate) -> None:
+    for round_ in job.round_list[payload.round : payload.round + 1]:
+        for partition in round_.partitions[payload.partition : payload.partition + 1]:
+            update = partition.update
+            if update is not None and (update.worker, update.artifact) == (origin.sender, payload.artifact):
+                raise Duplicate("an update that is not accepted yet", update.id)
+
+
+def _check_base(job: Job, round_index: int, base: Cid | None) -> None:
+    if round_index == 0:
+        require(base is None, Conflict, "no base in round 0", base, "body.payload.base")
+        return
+    standing = {aggregate.artifact for aggregate in job.round_list[round_index - 1].aggregates}
+    require(
+        base in standing,
+        NotYet,
+        f"a base that is an aggregate of round {round_index - 1}: {', '.join(sorted(standing))}",
+        base,
+        "body.payload.base",
+    )
