@@ -122,7 +122,7 @@ class Block:
     @cached_property
     def data(self) -> bytes:
         """DAG-CBOR of {header: hexadecimal text, commitment, transactions: list of signed nodes}."""
-        # "transactions" is the longest key and so the last: its empty list ends `head` and gives way to the full one
+        # "transactions" is the longest key and so the last: its empty list ends the node; ours replaces it
         head = self._node([])[:-1] + _list_head(len(self.transactions))
         return head + b"".join(signed.data for signed in self.transactions)
 
@@ -132,7 +132,7 @@ class Block:
 
     @classmethod
     def decode(cls, data: bytes, limit: int) -> Block:
-        """From `encode`'s bytes, at most `limit`. Raises InvalidEncoding, InvalidSignature (malformed ones)."""
+        """From `encode`'s bytes, at most `limit`. Raises InvalidEncoding, InvalidSignature."""
         raw = read_raw(data, limit)
         if type(raw) is not dict or raw.keys() != {"header", "commitment", "transactions"}:
             raise InvalidEncoding("a block: a map of header, commitment and transactions", shown(raw))

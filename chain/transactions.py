@@ -45,7 +45,7 @@ from chain.payloads import (
     VoteCheckpoint,
     VoteModel,
 )
-from chain.schema import Address, Hash, Range, Text
+from chain.schema import Address, Cid, Hash, Range, Text
 
 __all__ = [
     "PAYLOADS", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload", "RegisterDataset",
@@ -81,7 +81,7 @@ class Body:
     salt: str
     """16 random bytes in hexadecimal."""
     expires: int
-    """A block includes it only while its time (ms) is below this. 0, and not looked at, for vote_checkpoint."""
+    """A block includes it only while its time (ms) is below this. Ignored for vote_checkpoint (0)."""
     payload: Payload
 
     def to_bytes(self) -> bytes:
@@ -94,9 +94,9 @@ class Body:
         return _read_body(obj)
 
     @cached_property
-    def id(self) -> str:
+    def id(self) -> Cid:
         """The transaction's id: the CID of the body's bytes."""
-        return cid_of(self.to_bytes())
+        return Cid(cid_of(self.to_bytes()))
 
 
 @dataclass(frozen=True)
@@ -117,14 +117,14 @@ class Signed:
         return _BEFORE_BODY + self.body_data + _BEFORE_SIGNATURE + self.signature.encode()
 
     @cached_property
-    def id(self) -> str:
+    def id(self) -> Cid:
         """The transaction's id: the CID of the unsigned body, whatever its signature."""
-        return cid_of(self.body_data)
+        return Cid(cid_of(self.body_data))
 
     @cached_property
-    def cid(self) -> str:
+    def cid(self) -> Cid:
         """The CID of the signed node."""
-        return cid_of(self.data)
+        return Cid(cid_of(self.data))
 
     @cached_property
     def signer(self) -> Address:

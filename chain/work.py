@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chain.errors import BadTarget
@@ -79,8 +79,8 @@ def search(prefix: bytes, target: int, start: int, count: int) -> int | None:
     return None
 
 
-def next_target(params: Params, parent: Header, ancestor: Callable[[int], Header]) -> int:
-    """The compact target of a block on `parent`; `ancestor`: the header at a height of the parent's branch.
+def next_target(params: Params, ancestors: Sequence[Header]) -> int:
+    """The compact target of the block after `ancestors` (the last ones of its branch, oldest first).
 
     The network's fixed target, where it mines on demand. Raises ValueError for a network with a target
     interval: there is no difficulty adjustment for it yet.

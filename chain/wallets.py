@@ -1,0 +1,166 @@
+"""Wallets: a folder of Ethereum V3 keystores, and the password that opens them.
+
+Format: https://ethereum.org/en/developers/docs/data-structures-and-encoding/web3-secret-storage/, which any
+Ethereum wallet opens. The wallets of one folder share one random password, kept beside them in `.password`,
+readable by its owner alone: whoever reads the folder has the keys. So the password's stretching is light
+(PBKDF2, 10,000 rounds): it protects a keystore that is copied without the password, no more. Keys that are
+worth more belong in keystores with a password of their own: `open_keystore`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from chain.errors import WalletError
+from chain.keys import ORDER, Key
+from chain.schema import Address
+
+ITERATIONS = 10_000
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_ADDRESS = re.compile(r"(?:0x)?([0-9a-f]{40})")
+_MAX_BYTES = 64 * 1024
+
+
+def generate() -> Key:
+    """A new key from the system's randomness."""
+    while True:
+        secret = secrets.token_bytes(32)
+        if 0 < int.from_bytes(secret, "big") < ORDER:
+            return Key(secret)
+
+
+def open_keystore(path: Path, password: str) -> Key:
+    """The key of any V3 keystore (PBKDF2 or scrypt). Raises WalletError."""
+    content = _read_keystore(path)
+    from eth_keyfile import decode_keyfile_json  # takes 0.4 s, and most processes open no wallet
+
+    try:
+        key = Key(decode_keyfile_json(content, password.encode()))
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise WalletError(
+            "the keystore's password", f"one that does not open it ({error})", str(path)
+        ) from error
+    if key.address != _address_of(content, path):
+        raise WalletError(f"the key of {_address_of(content, path)}", f"that of {key.address}", str(path))
+    return key
+
+
+class Wallets:
+    """The wallets of one folder, by name (`NAME.json`). Several processes may use it at a time."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """The folder is made (for its owner alone) with the first wallet."""
+        self.folder = Path(folder)
+
+    def create(self, name: str) -> Key:
+        """A new key under this name. Raises WalletError where the name is taken or no name."""
+        return self.add(name, generate())
+
+    def add(self, name: str, key: Key) -> Key:
+        """Keep a key under this name. Raises WalletError where the name is taken or no name."""
+        from eth_keyfile import create_keyfile_json
+
+        path = self._path(name)
+        password = self._password()
+        content = create_keyfile_json(key.secret, password.encode(), kdf="pbkdf2", iterations=ITERATIONS)
+        if not _create(path, (json.dumps(content, indent=2) + "\n").encode()):
+            raise WalletError("a name that is free", f"the wallet {name}", str(path))
+        return key
+
+    def load(self, name: str) -> Key:
+        """The key under this name. Raises WalletError."""
+        return open_keystore(self._path(name), self._password())
+
+    def ensure(self, name: str) -> Key:
+        """The key under this name, a new one where there is none yet. Raises WalletError."""
+        if not self._path(name).exists():
+            try:
+                return self.create(name)
+            except WalletError:
+                if not self._path(name).exists():  # else another process was faster: its key counts
+                    raise
+        return self.load(name)
+
+    def list(self) -> tuple[str, ...]:
+        """The names, sorted."""
+        names = (path.stem for path in self.folder.glob("*.json"))
+        return tuple(sorted(name for name in names if _NAME.fullmatch(name)))
+
+    def addresses(self) -> Mapping[str, Address]:
+        """Name to address, read without the password. Raises WalletError for a file that is no keystore."""
+        return {name: self.address(name) for name in self.list()}
+
+    def address(self, name: str) -> Address:
+        """The address of one wallet, read without the password. Raises WalletError."""
+        path = self._path(name)
+        return _address_of(_read_keystore(path), path)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name):
+            raise WalletError("a wallet's name of a-z, 0-9, then also . _ -", repr(name[:80]))
+        return self.folder / f"{name}.json"
+
+    def _password(self) -> str:
+        path = self.folder / ".password"
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                _create(path, (secrets.token_hex(32) + "\n").encode())
+            return path.read_text().strip()
+        except OSError as error:
+            raise WalletError("a folder for wallets that can be read and written", str(error)) from error
+
+
+def _create(path: Path, content: bytes) -> bool:
+    """Write a new private file, whole or not at all; False where there is one already."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(draft, path)  # unlike a rename it never replaces
+        finally:
+            draft.unlink()
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise WalletError("a folder for wallets that can be written", str(error), str(path)) from error
+    return True
+
+
+def _read_keystore(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise WalletError("an existing wallet", f"no file {path}") from error
+    except OSError as error:
+        raise WalletError("a wallet that can be read", str(error), str(path)) from error
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise WalletError("an Ethereum V3 keystore", "a file that is no JSON", str(path)) from error
+    if not isinstance(content, dict) or content.get("version") != 3:
+        raise WalletError("an Ethereum V3 keystore", "a JSON file of another kind", str(path))
+    return content
+
+
+def _address_of(content: dict[str, Any], path: Path) -> Address:
+    match = _ADDRESS.fullmatch(str(content.get("address", "")).lower())
+    if match is None:
+        raise WalletError("a keystore that names its address", repr(content.get("address"))[:80], str(path))
+    return Address("0x" + match[1])
