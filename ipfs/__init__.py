@@ -15,9 +15,9 @@ def open_store(where: str | Path, timeout: float = 30.0) -> ContentStore:
     address, anything else a folder of an embedded store, which is created. `timeout` is in seconds per
     request to Kubo; the connection is made at the first use, so a store may be opened before a fork."""
     if isinstance(where, str) and _KUBO.match(where):
-        from ipfs.kubo import KuboStore  # noqa: PLC0415 - the HTTP client only where it is used
+        from ipfs.kubo import KuboStore
 
         return KuboStore(where, timeout)
-    from ipfs.embedded import EmbeddedStore  # noqa: PLC0415
+    from ipfs.embedded import EmbeddedStore
 
     return EmbeddedStore(Path(where))

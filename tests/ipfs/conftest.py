@@ -15,7 +15,7 @@ pytest.register_assert_rewrite("content_store_suite")
 
 
 class Keystream(io.RawIOBase):
-    """`size` bytes of the ChaCha20 keystream (zero nonce) under sha256(seed), in short reads: as in Kubo's tests."""
+    """`size` bytes of the ChaCha20 keystream (zero nonce) under sha256(seed), as in Kubo's tests; short reads."""
 
     def __init__(self, seed, size):
         super().__init__()
@@ -44,7 +44,7 @@ def load_vectors():
 
 
 def pytest_generate_tests(metafunc):
-    """`vector` is each vector; `stored_vector` those that are worth storing: small ones, two levels, the largest."""
+    """`vector` is each vector; `stored_vector` those worth storing: small ones, two levels, the largest."""
     vectors, _ = load_vectors()
     names = {"vector": vectors}
     names["stored_vector"] = [v for v in vectors if v.get("bytes", 0) < 1_000_000]
@@ -107,6 +107,6 @@ def memory():
     return Memory()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_memory():
     return Memory

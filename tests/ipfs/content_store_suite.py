@@ -1,5 +1,5 @@
-"""What every content store must do. A subclass gives three fixtures: `store`; `block_file`, from a CID to the file
-that holds its block; and `missing_after`, the most seconds until a missing block is told."""
+"""What every content store must do. A subclass gives three fixtures: `store`; `block_file`, from a CID to
+the file that holds its block; and `missing_after`, the most seconds until a missing block is told."""
 
 import io
 import time
@@ -17,7 +17,16 @@ from ipfs.errors import (
     InvalidCid,
 )
 from ipfs.store import ContentStore
-from ipfs.unixfs import Kind, Link, Node, UnixFs, encode_directory, encode_file_node, encode_node, encode_unixfs
+from ipfs.unixfs import (
+    Kind,
+    Link,
+    Node,
+    UnixFs,
+    encode_directory,
+    encode_file_node,
+    encode_node,
+    encode_unixfs,
+)
 
 NOWHERE = "bafkreicysg23kiwv34eg2d7qweipxwosdo2py4ldv42nbauguluen5v6am"
 EMPTY_DIRECTORY = b"\n\x02\x08\x01"
@@ -77,7 +86,14 @@ class ContentStoreSuite:
         content = letters(3 * builder.CHUNK + 17)
         cid = store.add(content)
         edge = builder.CHUNK
-        for offset, length in [(0, 0), (0, 1), (edge - 1, 2), (edge, edge), (2 * edge + 5, None), (3 * edge, 99)]:
+        for offset, length in [
+            (0, 0),
+            (0, 1),
+            (edge - 1, 2),
+            (edge, edge),
+            (2 * edge + 5, None),
+            (3 * edge, 99),
+        ]:
             end = None if length is None else offset + length
             assert store.read(cid, offset, length) == content[offset:end]
         assert store.read(cid, len(content) + 5) == b""
@@ -160,7 +176,9 @@ class ContentStoreSuite:
 
     # What goes wrong
 
-    @pytest.mark.parametrize("text", ["", "Qm", "hello", "bafy", "Qm" + "1" * 44, "b" * 500, "f01551220", "🙂" * 10])
+    @pytest.mark.parametrize(
+        "text", ["", "Qm", "hello", "bafy", "Qm" + "1" * 44, "b" * 500, "f01551220", "🙂" * 10]
+    )
     def test_no_cid(self, store, text):
         for use in (store.open, store.read, store.pin, store.unpin, store.has, store.stat, store.get_block):
             with pytest.raises(InvalidCid, match="CID"):
@@ -240,7 +258,9 @@ class ContentStoreSuite:
         with pytest.raises(ContentCorrupt, match=rf"{cid}.*says 11 bytes.*parts say 10"):
             store.read(cid)
 
-    @pytest.mark.parametrize("block", [b"\x12\xff", b"\n\x80", b"\n\x03\x08\x02\x18", b"\x12\x02\x0a\x00", b""])
+    @pytest.mark.parametrize(
+        "block", [b"\x12\xff", b"\n\x80", b"\n\x03\x08\x02\x18", b"\x12\x02\x0a\x00", b""]
+    )
     def test_malformed_nodes(self, store, block):
         cid = store.put_block("dag-pb", block)
         with pytest.raises(ContentCorrupt, match=cid):

@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_one(tmp_path):
 
 def test_a_folder_taken_away(store):
     store.add(b"x")
-    (store.folder / "pins" ).rename(store.folder / "gone")
+    (store.folder / "pins").rename(store.folder / "gone")
     with pytest.raises(StoreUnavailable, match="list the pins"):
         store.pins()
     with pytest.raises(StoreUnavailable, match="store the content"):

@@ -1,4 +1,4 @@
-"""Kubo: the common suite on a real one, equality with its own `add`, and a server that only pretends to be Kubo."""
+"""Kubo: the common suite on a real one, equality with its own `add`, and one that only pretends."""
 
 import base64
 import io
@@ -137,8 +137,8 @@ def test_nobody_there(where, what):
 
 
 class Pretender:
-    """A server that answers as told: `blocks` gives for a CID the answers to one request after the other, either
-    bytes, or (status, message), or None for never."""
+    """A server that answers as told: `blocks` gives for a CID the answers to one request after the other,
+    either bytes, or (status, message), or None for never."""
 
     def __init__(self):
         self.version = "0.42.0"
@@ -152,6 +152,10 @@ class Pretender:
                 url = urlsplit(self.path)
                 command = url.path.removeprefix("/api/v0/")
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if self.headers.get("Transfer-Encoding") == "chunked":
+                    while size := int(self.rfile.readline(), 16):
+                        self.rfile.read(size + 2)
+                    self.rfile.readline()
                 argument = parse_qs(url.query).get("arg", [""])[0]
                 answer = pretender.answer(command, argument)
                 if answer is None:
