@@ -54,6 +54,18 @@ def test_redis_py_and_kombu_reach_it_by_their_urls(running):
     assert stat.S_IMODE(running.socket.stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(
+    ("celery_url", "redis_url"),
+    [
+        ("redis+socket:///tmp/assay-x/broker.sock", "unix:///tmp/assay-x/broker.sock"),
+        ("redis://:secret@host:6379/1", "redis://:secret@host:6379/1"),
+        ("rediss://host/0", "rediss://host/0"),
+    ],
+)
+def test_the_url_of_any_broker_for_redis_py(celery_url, redis_url):
+    assert broker.client_url(celery_url) == redis_url
+
+
 @pytest.mark.fleet
 def test_celery_takes_its_url_for_the_result_backend(running):
     import celery
