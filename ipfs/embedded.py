@@ -16,7 +16,6 @@ not the bytes.
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import time
@@ -27,8 +26,9 @@ from typing import BinaryIO
 
 from ipfs import dag
 from ipfs.builder import CANONICAL, PLAIN_ADD, build
-from ipfs.cid import CODECS, DAG_PB, Cid, cid_of, parse_cid
-from ipfs.errors import ContentError, ContentMissing, ContentTooLarge, StoreUnavailable
+from ipfs.cid import DAG_PB, Cid, parse_cid
+from ipfs.content import as_stream, block_cid
+from ipfs.errors import ContentError, ContentMissing, StoreUnavailable
 from ipfs.reader import Limits, Source, open_file, read_range
 from ipfs.store import Stat
 from ipfs.unixfs import encode_wrapped_leaf
@@ -232,26 +232,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def as_stream(content: bytes | Path | BinaryIO) -> Iterator[BinaryIO]:
-    """What `add` is given, as a stream; only a stream opened here is closed."""
-    if isinstance(content, bytes):
-        yield io.BytesIO(content)
-    elif isinstance(content, Path):
-        with content.open("rb") as file:
-            yield file
-    else:
-        yield content
-
-
-def block_cid(codec: str, data: bytes, limits: Limits, asked: str) -> Cid:
-    """The CID of a block to be stored. Raises ValueError for an unknown codec, ContentTooLarge for its
-    size."""
-    if codec not in CODECS:
-        raise ValueError(f"expected one of the codecs {', '.join(CODECS)}, found {codec!r}")
-    cid = cid_of(CODECS[codec], data)
-    if len(data) > limits.block:
-        raise ContentTooLarge(str(cid), asked, f"the block has {len(data)} bytes, more than {limits.block}")
-    return cid

@@ -13,13 +13,13 @@ import io
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -28,7 +28,7 @@ import urllib3
 from ipfs import dag
 from ipfs.builder import CHUNK, LINKS, Hasher
 from ipfs.cid import Cid, parse_cid
-from ipfs.embedded import as_stream, block_cid
+from ipfs.content import as_stream, block_cid
 from ipfs.errors import ContentCorrupt, ContentError, ContentMissing, StoreUnavailable
 from ipfs.reader import Limits, Source, open_file, read_range
 from ipfs.store import Stat
@@ -39,6 +39,8 @@ os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")
 import ipfshttpclient
 from ipfshttpclient import exceptions as rpc
 
+_T = TypeVar("_T")
+_DELIVER = "deliver the block"  # only here a late answer means that nobody has it
 OLDEST = (0, 35)  # the first Kubo with all options that `add` sends
 _AHEAD = 6  # blocks under way at once while reading leaves: hides the network's latency, holds 12 MiB at most
 
@@ -107,10 +109,9 @@ class KuboStore:
         raw leaves are looked up."""
         here = Source(self.name, self._fetch_here, limits=self.limits)
         try:
-            for found, block in dag.walk(here, parse_cid(cid), leaves=False):
-                if block is None:
-                    with self._asking(str(found), "look up the block"):
-                        self._client.block.stat(str(found), offline=True)
+            found = dag.walk(here, parse_cid(cid), leaves=False)
+            for _ in self._ahead(self._look_up, (leaf for leaf, block in found if block is None)):
+                pass
         except ContentMissing:
             return False
         return True
@@ -172,7 +173,7 @@ class KuboStore:
         data = b""
         # A transfer may break off unseen: what does not hash to the CID is asked for once more.
         for _ in range(2):
-            with self._asking(str(cid), "deliver the block"):
+            with self._asking(str(cid), _DELIVER):
                 answer = self._client.block.get(str(cid), stream=True, offline=offline)
                 with answer:
                     parts, size = [], 0
@@ -186,18 +187,25 @@ class KuboStore:
                 break
         return data
 
+    def _look_up(self, cid: Cid) -> None:
+        with self._asking(str(cid), "look up the block"):
+            self._client.block.stat(str(cid), offline=True)
+
     def _fetch_all(self, cids: Sequence[Cid]) -> Iterator[bytes]:
-        """Blocks in order, the next few already under way."""
+        return self._ahead(self._fetch, cids)
+
+    def _ahead(self, ask: Callable[[Cid], _T], cids: Iterable[Cid]) -> Iterator[_T]:
+        """The answers in order, the next few already under way."""
         waiting = iter(cids)
-        ahead: deque[Future[bytes]] = deque()
+        ahead: deque[Future[_T]] = deque()
+        with self._asking("", "read ahead"):
+            pool = self._connection()[1]
         try:
-            with self._asking(str(cids[0]) if cids else "", "deliver the block"):
-                pool = self._connection()[1]
-            ahead.extend(pool.submit(self._fetch, cid) for cid in islice(waiting, _AHEAD))
+            ahead.extend(pool.submit(ask, cid) for cid in islice(waiting, _AHEAD))
             while ahead:
-                data = ahead.popleft().result()
-                ahead.extend(pool.submit(self._fetch, cid) for cid in islice(waiting, 1))
-                yield data
+                answer = ahead.popleft().result()
+                ahead.extend(pool.submit(ask, cid) for cid in islice(waiting, 1))
+                yield answer
         finally:
             for future in ahead:
                 future.cancel()
@@ -212,6 +220,8 @@ class KuboStore:
                 # What a parent process connected is its own: neither its sockets nor its threads survive
                 # a fork.
                 client = ipfshttpclient.Client(_multiaddr(self._where), timeout=self.timeout, session=True)
+                # Kubo's RPC is a local service: neither HTTP_PROXY nor ~/.netrc is meant for it.
+                client._client._session.trust_env = False
                 try:
                     self._check_version(client)
                 except BaseException:
@@ -259,7 +269,7 @@ class KuboStore:
             return ContentError(cid, self.name, f"Kubo cannot {doing}: {said}", "See Kubo's own log.")
         original = getattr(error, "original", error)
         late = isinstance(error, rpc.TimeoutError) or "timed out" in str(original)
-        if cid and late and not isinstance(original, requests.ConnectTimeout):
+        if doing == _DELIVER and late and not isinstance(original, requests.ConnectTimeout):
             what = f"Kubo did not {doing} within {self.timeout:g} s"
             return ContentMissing(cid, self.name, what)
         return StoreUnavailable(cid, self.name, f"Kubo cannot be asked to {doing}: {original}")

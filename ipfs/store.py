@@ -52,7 +52,9 @@ class ContentStore(Protocol):
         """The CIDs pinned as roots, in no particular order."""
 
     def has(self, cid: str) -> bool:
-        """Whether every block of the DAG under `cid` is here, without asking any network."""
+        """Whether every block of the DAG under `cid` is here, without asking any network. Blocks that link to
+        others are read, and raise ContentCorrupt where damaged; that leaves are whole is seen on reading or
+        pinning them."""
 
     def stat(self, cid: str) -> Stat:
         """Size and number of blocks."""

@@ -15,7 +15,7 @@ pytest.register_assert_rewrite("content_store_suite")
 
 
 class Keystream(io.RawIOBase):
-    """`size` bytes of the ChaCha20 keystream (zero nonce) under sha256(seed), as in Kubo's tests; short reads."""
+    """`size` bytes of the ChaCha20 keystream (zero nonce) under sha256(seed), in short reads."""
 
     def __init__(self, seed, size):
         super().__init__()

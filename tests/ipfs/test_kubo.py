@@ -206,6 +206,12 @@ def fooled(pretender):
     store.close()
 
 
+def test_a_proxy_in_the_environment_is_not_for_kubo(pretender, fooled, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    pretender.blocks[CID] = [WHOLE]
+    assert fooled.get_block(CID) == WHOLE
+
+
 WHOLE = b"the whole block"
 CID = str(cid_of(0x55, WHOLE))
 
