@@ -228,7 +228,8 @@ def _param(entry: Entry, name: object, value: object) -> Any:
         given = whole
     number = isinstance(given, int) and not isinstance(given, bool)
     if number and not any(c.is_satisfied_by(given) for c in allowed):
-        given = float(cast(int, given))  # "a float in the range (0, 1]" refuses the 1 that 1.0 is in canonical JSON
+        # "a float in the range (0, 1]" refuses the integer that 1.0 is in canonical JSON.
+        given = float(cast(int, given))
     if not any(c.is_satisfied_by(given) for c in allowed):
         expected = " or ".join(_describe(c) for c in allowed)
         raise InvalidSpec(f"{where}: expected {expected}, came {_show(value)}")
