@@ -21,9 +21,7 @@ FORMAT_VARIABLE = "ASSAY_LOG"
 def _renderer() -> Processor:
     if os.environ.get(FORMAT_VARIABLE, "").lower() == "json":
         return structlog.processors.JSONRenderer(sort_keys=False)
-    return structlog.processors.LogfmtRenderer(
-        key_order=["time", "level", "service", "event"], bool_as_flag=False
-    )
+    return structlog.processors.LogfmtRenderer(key_order=["time", "level", "service", "event"], bool_as_flag=False)
 
 
 def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:

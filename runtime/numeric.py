@@ -71,9 +71,7 @@ def pin() -> None:
 
     Raises :class:`NumericPinsError` when numpy is loaded already and the variables were not set: too late.
     """
-    wrong = [
-        f"{name}={os.environ.get(name)!r}" for name, value in PINS.items() if os.environ.get(name) != value
-    ]
+    wrong = [f"{name}={os.environ.get(name)!r}" for name, value in PINS.items() if os.environ.get(name) != value]
     if wrong and "numpy" in sys.modules:
         raise NumericPinsError(
             f"numpy was imported before the numeric environment was pinned (found {', '.join(wrong)}); "

@@ -67,9 +67,7 @@ def _phrase(status: int) -> str:
 def from_http(error: HTTPException) -> Problem:
     """The problem that says what werkzeug's or Flask's own exception says, with its headers (``Allow``)."""
     keep = {
-        name: value
-        for name, value in error.get_headers()
-        if name.lower() not in {"content-type", "content-length"}
+        name: value for name, value in error.get_headers() if name.lower() not in {"content-type", "content-length"}
     }
     return Problem(error.code or 500, detail=error.description or "", headers=keep)
 

@@ -123,8 +123,8 @@ def serve(
     listener
         A socket from :func:`listen`, for a service that must have its port before it loads the rest.
 
-    On ``stop`` no new connection is accepted, requests in progress have :data:`GRACE` seconds, open streams
-    none.
+    On ``stop`` no new connection is accepted; requests in progress, and long polls, which should wait for
+    :func:`runtime.streams.stopping` too, have :data:`GRACE` seconds to be answered; open streams are cut.
 
     Raises :class:`PortTaken`.
     """
@@ -144,12 +144,24 @@ def serve(
         max_request_body_size=MAX_BODY,
     )
 
+    # Threads wake the loop when they have written; after the end their descriptor may be somebody else's.
+    pull_trigger = server.pull_trigger
+    open_lock = threading.Lock()
+    is_open = True
+
+    def wake_if_open() -> None:
+        with open_lock:
+            if is_open:
+                pull_trigger()
+
+    server.pull_trigger = wake_if_open
+
     def once(timeout: float) -> None:
         server.asyncore.loop(timeout=timeout, map=server._map, use_poll=True, count=1)
 
     def wake() -> None:
         stop.wait()
-        server.pull_trigger()
+        wake_if_open()
 
     threading.Thread(target=wake, name="serving-stop", daemon=True).start()
     if on_ready is not None:
@@ -159,6 +171,8 @@ def serve(
             once(30.0)
         _finish(server, places, once)
     finally:
+        with open_lock:
+            is_open = False
         _close(server)
     _log.debug("stopped serving", port=actual)
     return actual
@@ -170,7 +184,7 @@ def _finish(server: Any, places: Streams, once: Callable[[float], None]) -> None
     deadline = time.monotonic() + GRACE
     dispatcher = server.task_dispatcher
     while time.monotonic() < deadline:
-        working = len(dispatcher.queue) + dispatcher.active_count - places.taken
+        working = len(dispatcher.queue) + dispatcher.active_count - places.endless
         unsent = any(channel.total_outbufs_len for channel in list(server.active_channels.values()))
         if working <= 0 and not unsent:
             return

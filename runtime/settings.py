@@ -99,9 +99,7 @@ class DataFolder:
     def cache(self, name: str) -> Path:
         """A cache of one process; nobody reads what somebody else wrote, so each has a name of its own."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-            raise ValueError(
-                f"cache name {name!r}: expected lowercase letters, digits, dots, dashes and underscores"
-            )
+            raise ValueError(f"cache name {name!r}: expected lowercase letters, digits, dots, dashes and underscores")
         return self._folder(f"cache/{name}")
 
     @property

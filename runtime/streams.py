@@ -33,8 +33,7 @@ class Busy(Problem):
     def __init__(self, limit: int) -> None:
         super().__init__(
             503,
-            detail=f"{limit} streams and long polls are open, which is the limit; "
-            f"try again in {_RETRY_AFTER} s",
+            detail=f"{limit} streams and long polls are open, which is the limit; try again in {_RETRY_AFTER} s",
             headers={"Retry-After": str(_RETRY_AFTER)},
         )
 
@@ -66,6 +65,7 @@ class Streams:
     def __init__(self, limit: int = MAX_STREAMS) -> None:
         self.limit = limit
         self._taken = 0
+        self._endless = 0
         self._lock = threading.Lock()
 
     @property
@@ -73,17 +73,25 @@ class Streams:
         """How many are open now."""
         return self._taken
 
-    def acquire(self) -> Slot:
-        """Take a place.  Raises :class:`Busy`."""
+    @property
+    def endless(self) -> int:
+        """How many of them have no answer to finish: they are cut when the service stops."""
+        return self._endless
+
+    def acquire(self, *, endless: bool = False) -> Slot:
+        """Take a place: for a long poll, or for a stream that is ``endless``.  Raises :class:`Busy`."""
         with self._lock:
             if self._taken >= self.limit:
                 raise Busy(self.limit)
             self._taken += 1
-        return Slot(self._give_back)
+            self._endless += endless
 
-    def _give_back(self) -> None:
-        with self._lock:
-            self._taken -= 1
+        def give_back() -> None:
+            with self._lock:
+                self._taken -= 1
+                self._endless -= endless
+
+        return Slot(give_back)
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,7 @@ def sse(source: Iterable[ServerEvent | None], heartbeat: float = HEARTBEAT) -> f
 
     Call it within a Flask request.  Raises :class:`Busy`.
     """
-    slot = streams().acquire()
+    slot = streams().acquire(endless=True)
     stop = stopping()
     gone: Callable[[], bool] | None = flask.request.environ.get("waitress.client_disconnected")
 

@@ -148,9 +148,7 @@ class Supervisor:
             self._started.set()
 
     def _stages(self) -> list[list[Child]]:
-        return [
-            list(group) for _, group in groupby(self._children, key=lambda child: child.stage or child.name)
-        ]
+        return [list(group) for _, group in groupby(self._children, key=lambda child: child.stage or child.name)]
 
     def _start_all(self) -> None:
         for stage in self._stages():

@@ -14,9 +14,7 @@ from runtime import guard
 pytestmark = pytest.mark.fleet
 
 WAYS = [
-    pytest.param(
-        {}, id="kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
-    ),
+    pytest.param({}, id="kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")),
     pytest.param({guard.PORTABLE_VARIABLE: "1"}, id="portable"),
 ]
 

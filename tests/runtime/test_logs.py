@@ -88,8 +88,7 @@ def test_exceptions_are_logged_with_their_traceback(stream):
 def test_nothing_goes_to_standard_output_before_configure():
     """The command line's ``--json`` must stay JSON."""
     code = (
-        "from runtime.logs import get_logger; log = get_logger('x')\n"
-        "log.info('quiet', a=1); log.warning('heard', a=1)"
+        "from runtime.logs import get_logger; log = get_logger('x')\nlog.info('quiet', a=1); log.warning('heard', a=1)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""

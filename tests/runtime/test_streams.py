@@ -94,6 +94,13 @@ def test_places_are_bounded_and_come_back_once():
     assert places.taken == 0
 
 
+def test_streams_without_an_end_are_counted_apart_from_long_polls():
+    places = Streams(3)
+    with places.acquire(), places.acquire(endless=True):
+        assert (places.taken, places.endless) == (2, 1)
+    assert (places.taken, places.endless) == (0, 0)
+
+
 def test_a_stream_that_nobody_began_to_read_gives_its_place_back():
     places = Streams(1)
     ended = []

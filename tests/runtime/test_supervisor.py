@@ -161,9 +161,7 @@ def test_the_bounds_promised_to_scripts():
 
 def test_a_child_that_fails_while_starting_stops_the_rest_and_shows_its_log(fleet, journal):
     fleet.add(_recorder("node", journal))
-    fleet.add(
-        Child("broken", [sys.executable, "-c", "raise SystemExit('port 5000 is taken')"], ready=lambda: False)
-    )
+    fleet.add(Child("broken", [sys.executable, "-c", "raise SystemExit('port 5000 is taken')"], ready=lambda: False))
     with pytest.raises(ChildFailedError, match=r"broken ended with exit status 1(.|\n)*port 5000 is taken"):
         fleet.start()
     assert fleet.pids() == {}
