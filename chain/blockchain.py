@@ -256,7 +256,7 @@ class Blockchain:
         if parent is None:
             return self._without_parent(tree, block)
         try:
-            check_header(block.header, parent.block.header, self._next_target(tree, parent))
+            check_header(block.header, parent.block.header, self._next_target(parent))
             if is_early(block.header, self.params, now):
                 held = (*(b for b in tree.early if b.id != block.id), block)[-MAX_EARLY:]
                 return replace(tree, early=held), Kind.EARLY, None
@@ -388,11 +388,8 @@ class Blockchain:
 
     # ------------------------------------------------------------------ building
 
-    def _next_target(self, tree: Tree, parent: Entry) -> int:
-        ids = _ancestor(tree, parent)
-        return work.next_target(
-            self.params, parent.block.header, lambda height: tree.entries[ids(height)].block.header
-        )
+    def _next_target(self, parent: Entry) -> int:
+        return work.next_target(self.params, (parent.block.header,))
 
     def build(self, transactions: Iterable[Signed], miner: Address, time: int) -> Template:
         """A block on the head with those of ``transactions`` that apply, in their order.
@@ -424,7 +421,7 @@ class Blockchain:
             parent=head.id,
             root=merkle_root(commitment, tuple(chosen)),
             time=time,
-            target=self._next_target(self._tree, head),
+            target=self._next_target(head),
             nonce=0,
         )
         block = Block(header, commitment, tuple(chosen))

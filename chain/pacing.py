@@ -50,7 +50,7 @@ def next_mining_time(
     *,
     params: Params,
     head_since: int,
-    work_since: int | None,
+    work: bool,
     votes: Mapping[Address, VoteCheckpoint],
     deadline: int | None,
 ) -> int | None:
@@ -62,16 +62,16 @@ def next_mining_time(
         The head's state and id.
     head_since
         When this node took it as its head.
-    work_since
-        When the first pending transaction other than a checkpoint vote came that a block could hold now.
+    work
+        Whether a transaction other than a checkpoint vote waits that a block could hold now.
     votes
         Pending checkpoint votes that a block could hold now, one for each validator.
     deadline
         ``next_deadline(state)``.
     """
     due = []
-    if work_since is not None:
-        due.append(work_since)
+    if work:
+        due.append(head_since)
     if deadline is not None:
         due.append(deadline)
     if not state.finality.settled:

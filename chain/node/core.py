@@ -1,0 +1,428 @@
+"""The node without its shell: no threads, no sockets; clock, store and transport come from outside.
+
+Whoever owns a :class:`Node` calls it from one thread at a time.  What it acknowledges is on the disk by
+then, and on the disk before it is in memory.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from chain import pacing
+from chain.blockchain import Blockchain, Entry, Kind, Result, Tree
+from chain.blocks import Block
+from chain.errors import ChainError
+from chain.mempool import Mempool
+from chain.node.events import block_events
+from chain.params import Genesis, Params
+from chain.schema import Address
+from chain.state import BlockDraft, State, next_deadline
+from chain.store import Snapshot, Store, StoredBlock, StoreError
+from chain.transactions import Signed, VoteCheckpoint
+
+#: Milliseconds since 1970 UTC.
+Clock = Callable[[], int]
+Status = Literal["pending", "included", "final", "dropped"]
+
+#: Final blocks between two snapshots of the state.
+SNAPSHOT_EVERY = 256
+#: Dropped transactions whose reason is remembered.
+DROPPED_KEPT = 10_000
+
+
+class Transport(Protocol):
+    """How what is new here reaches other nodes; called after it is on the disk."""
+
+    def transactions(self, signed: Sequence[Signed]) -> None:
+        """Transactions that were not known before."""
+
+    def blocks(self, blocks: Sequence[Block]) -> None:
+        """Valid blocks that were not known before, parents first."""
+
+
+class Alone:
+    """The transport of a node without peers."""
+
+    def transactions(self, signed: Sequence[Signed]) -> None:
+        """Nobody to tell."""
+
+    def blocks(self, blocks: Sequence[Block]) -> None:
+        """Nobody to tell."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A transaction is on this node's disk: waiting, or in a block already."""
+
+    transaction: str
+    status: Status
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a transaction stands."""
+
+    status: Status
+    height: int | None = None
+    block: str | None = None
+    signed: Signed | None = None
+    error: ChainError | None = None
+    """Why it was dropped, or why it cannot be in the next block yet."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A block that lacks its nonce, and the number by which the miner's answer names it."""
+
+    number: int
+    block: Block
+
+
+class Node:
+    """One node's logic."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        params: Params,
+        store: Store,
+        clock: Clock,
+        miner: Address,
+        transport: Transport | None = None,
+    ) -> None:
+        """Take up from ``store``, or begin with the genesis block where it is empty.
+
+        Raises ``StoreError`` when the store is another network's or damaged.
+        """
+        self.genesis = genesis
+        self.params = params
+        self.miner = miner
+        self._store = store
+        self._clock = clock
+        self._transport: Transport = Alone() if transport is None else transport
+        self.chain = _load(genesis, params, store)
+        self.pool = Mempool(params, self.chain.genesis_id)
+        self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
+        self._gone: list[str] = []  # dropped, and still among the store's pending ones
+        self._seq = store.last_seq()
+        self._snapshot_height = max((each.height for each in store.snapshots()), default=0)
+        self._draft: BlockDraft | None = None
+        self._work = False
+        self._votes: dict[Address, VoteCheckpoint] = {}
+        self._next_expiry: int | None = None
+        self._task: Task | None = None
+        self._numbers = 0
+        self._head_since = clock()
+        self._take_pending([data for _, data in store.pending()])
+
+    # ------------------------------------------------------------------ looking (any thread)
+
+    @property
+    def head(self) -> Entry:
+        """The head."""
+        return self.chain.head
+
+    @property
+    def seq(self) -> int:
+        """Number of the last event."""
+        return self._seq
+
+    def standing(self, transaction: str) -> Standing | None:
+        """Where a transaction stands; None when this node never saw it or has forgotten it."""
+        waiting = self.pool.get(transaction)
+        if waiting is not None:
+            return Standing("pending", signed=waiting.signed, error=waiting.held)
+        place = self._store.included(transaction)
+        if place is not None:
+            status: Status = "final" if place.height <= self.chain.final.height else "included"
+            block = self.block(place.block)
+            signed = None if block is None else block.transactions[place.position]
+            return Standing(status, place.height, place.block, signed)
+        dropped = self._dropped.get(transaction)
+        if dropped is not None:
+            return Standing("dropped", signed=dropped[0], error=dropped[1])
+        return None
+
+    def block(self, block: int | str) -> Block | None:
+        """A block by its id, or by its height on the head's branch."""
+        found = self.block_bytes(block)
+        return None if found is None else Block.decode(found, self.params.max_block_bytes)
+
+    def block_bytes(self, block: int | str) -> bytes | None:
+        """``Block.encode()`` of :meth:`block`."""
+        identifier = self._store.branch_at(block) if isinstance(block, int) else block
+        stored = None if identifier is None else self._store.block(identifier)
+        return None if stored is None else stored.data
+
+    def on_branch(self, block: str, height: int) -> bool:
+        """Whether the block is on the head's branch."""
+        return self._store.branch_at(height) == block
+
+    # ------------------------------------------------------------------ transactions
+
+    def receive_transaction(self, data: bytes) -> Receipt:
+        """One of :meth:`receive_transactions`; raises its error."""
+        answer = self.receive_transactions([data])[0]
+        if isinstance(answer, ChainError):
+            raise answer
+        return answer
+
+    def receive_transactions(self, items: Sequence[bytes]) -> list[Receipt | ChainError]:
+        """Check signed transactions and keep the good ones; for each its receipt or the reason against it.
+
+        All of them reach the disk in one write, before this returns.
+        """
+        now = self._clock()
+        answers: list[Receipt | ChainError] = []
+        fresh: list[Signed] = []
+        for data in items:
+            try:
+                signed = Signed.decode(data, self.params.largest_transaction)
+                known = self._known(signed)
+                if known is None:
+                    self._admit(signed, now)
+                    fresh.append(signed)
+                    known = Receipt(signed.id, "pending")
+                answers.append(known)
+            except ChainError as error:
+                answers.append(error)
+        if fresh:
+            try:
+                with self._store.write():
+                    self._forget_gone()
+                    self._store.put_pending([(each.id, now, each.data) for each in fresh])
+            except BaseException:
+                self.pool.remove([each.id for each in fresh])
+                self._refresh()
+                raise
+            self._gone.clear()
+            for signed in fresh:
+                self._dropped.pop(signed.id, None)
+            self._transport.transactions(fresh)
+        return answers
+
+    def _known(self, signed: Signed) -> Receipt | None:
+        """The receipt of a transaction that is here already, signature and all."""
+        standing = self.standing(signed.id)
+        if standing is None or standing.status == "dropped":
+            return None
+        if standing.signed is not None and standing.signed.signature != signed.signature:
+            signed.verify()
+        return Receipt(signed.id, standing.status)
+
+    def _admit(self, signed: Signed, now: int) -> None:
+        if self._draft is None:
+            self._refresh()
+        assert self._draft is not None  # noqa: S101 - _refresh makes it
+        self.pool.add(signed, max(now, self.head.time + 1), self._draft.add)
+        self._note(signed)
+
+    def _note(self, signed: Signed) -> None:
+        """Count a waiting transaction in what decides when to mine."""
+        waiting = self.pool.get(signed.id)
+        held = waiting is None or waiting.held is not None
+        payload = signed.payload
+        if isinstance(payload, VoteCheckpoint):
+            if not held:
+                self._votes[signed.sender] = payload
+            return
+        self._work = self._work or not held
+        if self._next_expiry is None or signed.body.expires < self._next_expiry:
+            self._next_expiry = signed.body.expires
+
+    def _refresh(self) -> None:
+        """Ask all that wait again, on the head as it is, at the time it is."""
+        now = max(self._clock(), self.head.time + 1)
+        self._draft = self.chain.draft(now)
+        self._work, self._next_expiry = False, None
+        self._votes = {}
+        for dropped in self.pool.recheck(now, self._draft.add):
+            self._drop(dropped.signed, dropped.error)
+        for waiting in self.pool:
+            self._note(waiting.signed)
+
+    def _drop(self, signed: Signed, error: ChainError) -> None:
+        self._dropped[signed.id] = (signed, error)
+        self._gone.append(signed.id)
+        while len(self._dropped) > DROPPED_KEPT:
+            self._dropped.popitem(last=False)
+
+    def _forget_gone(self) -> None:
+        self._store.drop_pending(self._gone)
+
+    def _take_pending(self, items: Iterable[bytes]) -> None:
+        """Back into the mempool what was acknowledged; what no longer applies is dropped with its reason."""
+        now = self._clock()
+        for data in items:
+            signed = Signed.decode(data, self.params.largest_transaction)
+            try:
+                self._admit(signed, now)
+            except ChainError as error:
+                self._drop(signed, error)
+
+    # ------------------------------------------------------------------ blocks
+
+    def receive_block(self, block: Block) -> Result:
+        """Take a block from a peer or a miner.
+
+        Raises ``ConflictingFinality`` when two branches are final: the node has to stop and say so.
+        """
+        tree, result = self.chain.prepare(block, self._clock())
+        self._accept(tree, result)
+        return result
+
+    def receive_block_bytes(self, data: bytes) -> Result:
+        """The same from ``Block.encode``'s bytes.  Raises ``InvalidEncoding`` and ``InvalidSignature``."""
+        return self.receive_block(Block.decode(data, self.params.max_block_bytes))
+
+    def _accept(self, tree: Tree, result: Result) -> None:
+        if not result.accepted:
+            self.chain.commit(tree)
+            return
+        included = {signed.id for entry in result.connected for signed in entry.block.transactions}
+        returned = [
+            signed
+            for entry in reversed(result.disconnected)
+            for signed in entry.block.transactions
+            if signed.id not in included
+        ]
+        events = block_events(result.connected, result.disconnected, self._seq)
+        with self._store.write():
+            for entry in result.accepted:
+                self._store.put_block(_stored(entry))
+            for entry in result.disconnected:
+                self._store.set_disconnected(entry.height, entry.id)
+            for entry in result.connected:
+                self._store.set_connected(
+                    entry.height, entry.id, [signed.id for signed in entry.block.transactions]
+                )
+            self._forget_gone()
+            self._store.drop_pending(included)
+            self._store.put_pending([(signed.id, self._clock(), signed.data) for signed in returned])
+            self._store.put_events(events)
+            if tree.final.height >= self._snapshot_height + SNAPSHOT_EVERY:
+                snapshot = tree.final.state.snapshot()
+                self._store.put_snapshot(Snapshot(tree.final.id, tree.final.height, snapshot))
+        self.chain.commit(tree)
+        self._gone.clear()
+        if tree.final.height >= self._snapshot_height + SNAPSHOT_EVERY:
+            self._snapshot_height = tree.final.height
+        self._seq += len(events)
+        if result.connected:
+            self._task = None
+            self._head_since = self._clock()
+            self.pool.remove(included)
+            self._draft = None
+            self._take_pending([signed.data for signed in returned])
+            self._refresh()
+        self._transport.blocks([entry.block for entry in result.accepted])
+
+    # ------------------------------------------------------------------ mining
+
+    def next_time(self) -> int | None:
+        """When :meth:`on_time` has something to do, milliseconds since 1970 UTC; None: not before something
+        comes.
+
+        A block that is being mined is not counted.
+        """
+        times = [block.header.time - self.params.max_future_ms for block in self.chain.early]
+        if self._next_expiry is not None:
+            times.append(self._next_expiry)
+        if self._task is None:
+            due = self._mining_time()
+            if due is not None:
+                times.append(due)
+        return min(times, default=None)
+
+    def on_time(self) -> Task | None:
+        """Do what is due; the block to be mined now, the same one until it is found or the head changes."""
+        now = self._clock()
+        for block in self.chain.due(now):
+            self.receive_block(block)
+        if self._next_expiry is not None and self._next_expiry <= now:
+            self._refresh()
+        if self._task is None:
+            due = self._mining_time()
+            if due is not None and due <= now:
+                self._task = self._build(now)
+        return self._task
+
+    def _mining_time(self) -> int | None:
+        head = self.head
+        return pacing.next_mining_time(
+            head.state,
+            head.id,
+            params=self.params,
+            head_since=self._head_since,
+            work=self._work,
+            votes=self._votes,
+            deadline=next_deadline(head.state),
+        )
+
+    def _build(self, now: int) -> Task:
+        template = self.chain.build(self.pool.ordered(), self.miner, now)
+        self._numbers += 1
+        return Task(self._numbers, template.block)
+
+    def mined(self, number: int, nonce: int) -> Result | None:
+        """The miner's answer; None when the head has changed since it was asked."""
+        task = self._task
+        if task is None or task.number != number:
+            return None
+        header = replace(task.block.header, nonce=nonce)
+        self._task = None
+        result = self.receive_block(Block(header, task.block.commitment, task.block.transactions))
+        if result.kind is not Kind.NEW_HEAD and result.reason is not None:
+            raise result.reason
+        return result
+
+
+def _stored(entry: Entry) -> StoredBlock:
+    return StoredBlock(entry.id, entry.height, entry.work, entry.block.encode())
+
+
+def _load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
+    """The tree as the store has it: replayed from the newest snapshot, or from genesis."""
+    chain = Blockchain(genesis, params)
+    first = store.branch_at(0)
+    if first is None:
+        with store.write():
+            store.set_meta("genesis", genesis.to_json())
+            store.put_block(_stored(chain.head))
+            store.set_connected(0, chain.head.id, [])
+        return chain
+    if first != chain.genesis_id:
+        raise StoreError(
+            f"the database holds the chain of genesis {first}, this network's is {chain.genesis_id}: "
+            "name another data folder, or start with the genesis this one was made with"
+        )
+    root = _root(params, store)
+    if root is not None:
+        chain = Blockchain(genesis, params, root)
+    for stored in store.blocks_above(chain.head.height):
+        block = Block.decode(stored.data, params.max_block_bytes)
+        if chain.entry(block.header.parent) is not None:
+            chain.add(block, block.header.time)
+    expected = store.branch_at(chain.head.height)
+    if expected != chain.head.id:
+        raise StoreError(
+            f"the database's head at height {chain.head.height} is {expected}, replaying its blocks gives "
+            f"{chain.head.id}: the file is damaged, or was written under other rules; restore a copy"
+        )
+    return chain
+
+
+def _root(params: Params, store: Store) -> Entry | None:
+    """The newest undamaged snapshot as the entry to replay from."""
+    for snapshot in store.snapshots():
+        stored = store.block(snapshot.block)
+        if stored is None:
+            continue
+        block = Block.decode(stored.data, params.max_block_bytes)
+        state = State.from_snapshot(snapshot.data)
+        if state.digest == block.commitment.state and store.branch_at(stored.height) == block.id:
+            return Entry(block, block.id, stored.height, state, stored.work, ())
+    return None
