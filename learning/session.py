@@ -176,7 +176,8 @@ def _setting(plan: Plan, recipe: Recipe, data: Encoded) -> Setting:
     priors = plan.estimator.params.get("priors")
     if priors is not None and len(priors) != classes:
         raise InvalidSpec(f"priors: expected {classes} probabilities, one for each class, came {len(priors)}")
-    return Setting(plan, recipe.aggregation, classes, columns, scaling, units)
+    initial_state = derived_random_state(recipe, 0, None, "initial")
+    return Setting(plan, recipe.aggregation, classes, columns, scaling, units, initial_state)
 
 
 def round_up_milliseconds(started: float) -> int:

@@ -10,7 +10,8 @@ from learning.aggregation.merge import merge
 from learning.errors import InvalidArtifact, InvalidSpec
 from learning.models import Model
 
-_WAYS: Mapping[str, Callable[[Sequence[tuple[Model, int]]], Model]] = {"average": average, "merge": merge, "ensemble": ensemble}
+_Way = Callable[[Sequence[tuple[Model, int]]], Model]
+_WAYS: Mapping[str, _Way] = {"average": average, "merge": merge, "ensemble": ensemble}
 
 
 def combine(aggregation: str, updates: Sequence[tuple[Model, int]]) -> Model:
