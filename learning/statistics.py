@@ -84,7 +84,7 @@ class Statistics:
             features = tuple(FeatureStatistics(**_typed(entry)) for entry in plain["features"])
             target = TargetStatistics(**_typed(plain["target"]))
             statistics = Statistics(rows=plain["rows"], features=features, target=target)
-        except (TypeError, KeyError, AttributeError, OverflowError) as problem:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as problem:
             raise _invalid(f"not of the expected form ({problem})") from None
         _check(statistics)
         if statistics.to_bytes() != data:
@@ -207,6 +207,8 @@ def _number(value: Any) -> float:
 def _check(statistics: Statistics) -> None:
     """That the fields fit together; that the numbers are right is seen by computing them again."""
     names = [feature.name for feature in statistics.features]
+    if not all(isinstance(name, str) for name in (*names, statistics.target.name)):
+        raise _invalid("names must be texts")
     if type(statistics.rows) is not int or statistics.rows < 1:
         raise _invalid(f"rows: expected an integer from 1, found {statistics.rows!r}")
     if not names or len(set(names)) != len(names) or statistics.target.name in names:
@@ -221,7 +223,7 @@ def _check(statistics: Statistics) -> None:
             feature.edges,
         )
         text = feature.type == "text"
-        if not isinstance(feature.name, str) or feature.type not in ("text", "integer", "number", "boolean"):
+        if feature.type not in ("text", "integer", "number", "boolean"):
             raise _invalid(f"feature {feature.name!r}: unknown type {feature.type!r}")
         if type(feature.missing) is not int or not 0 <= feature.missing <= statistics.rows:
             raise _invalid(f"feature {feature.name!r}: missing {feature.missing!r} of {statistics.rows} rows")
