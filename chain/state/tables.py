@@ -85,7 +85,7 @@ def _typed(table: Table[T], value: Any) -> T:
     if table.type in (int, str):
         if type(value) is not table.type:
             raise InvalidEncoding(f"values of type {table.type.__name__}", type(value).__name__, table.name)
-        return value  # type: ignore[no-any-return]
+        return value
     return read(table.type, value)
 
 

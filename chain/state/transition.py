@@ -121,7 +121,7 @@ class BlockDraft:
         return state, tuple(context.events)
 
 
-def apply_block(  # noqa: PLR0917 - in the order of a block's own parts
+def apply_block(
     state: State,
     parent: str,
     header_time: int,

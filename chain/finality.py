@@ -1,0 +1,77 @@
+"""How a validator votes on checkpoints, and which votes break the rules.  Pure.
+
+Casper FFG (Buterin and Griffith, arXiv 1710.09437) with every block a checkpoint.  The counting is the state
+transition's (:mod:`chain.state.checkpoints`); here is the voters' side.  A validator may only vote so that
+each target is higher than all its earlier targets and each source no lower than all its earlier sources.
+That is stricter than the paper, where voting inside an earlier vote is allowed, and simpler to keep: two
+numbers say what was promised.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chain.schema import Hash
+from chain.state import State
+from chain.transactions import VoteCheckpoint
+
+
+class LastVote(Protocol):
+    """What a validator has to remember of its newest vote; a ``VoteCheckpoint`` will do."""
+
+    @property
+    def source_height(self) -> int:
+        """Height of the newest vote's source, the highest so far."""
+
+    @property
+    def target_height(self) -> int:
+        """Height of the newest vote's target, the highest so far."""
+
+
+def choose_vote(state: State, head: Hash, last: LastVote | None) -> VoteCheckpoint | None:
+    """The vote to cast now, None where there is nothing to vote for or no vote is allowed.
+
+    ``state`` is the state of ``head``, the block that the validator would mine on; ``last`` its newest vote.
+     The target is the head, the source the highest block that is justified in the head's own state.  Nothing
+     is voted
+    on while all but checkpoint votes is final.
+    """
+    finality = state.finality
+    if finality.settled:
+        return None
+    vote = VoteCheckpoint(
+        source=finality.justified_hash,
+        source_height=finality.justified_height,
+        target=head,
+        target_height=state.height,
+    )
+    return vote if may_follow(vote, last) else None
+
+
+def may_follow(vote: VoteCheckpoint, last: LastVote | None) -> bool:
+    """Whether casting ``vote`` after ``last`` keeps the rules."""
+    if vote.source_height >= vote.target_height:
+        return False
+    return last is None or (
+        vote.target_height > last.target_height and vote.source_height >= last.source_height
+    )
+
+
+def conflict(one: VoteCheckpoint, other: VoteCheckpoint) -> str | None:
+    """Why two votes of one validator cannot both be honest, None where they can (or are the same vote)."""
+    if one == other:
+        return None
+    lower, higher = sorted((one, other), key=lambda vote: (vote.target_height, vote.source_height))
+    if lower.target_height == higher.target_height:
+        return (
+            f"two votes with targets at height {lower.target_height}: {lower.source} to {lower.target} and "
+            f"{higher.source} to {higher.target}"
+        )
+    if higher.source_height < lower.source_height:
+        return (
+            f"the vote from {lower.source_height} to {lower.target_height} lies inside the one from "
+            f"{higher.source_height} to {higher.target_height}"
+        )
+    if higher.source_height == lower.source_height and higher.source != lower.source:
+        return f"votes from two sources at height {lower.source_height}: {lower.source} and {higher.source}"
+    return None

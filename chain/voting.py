@@ -1,0 +1,154 @@
+"""A validator's memory of its checkpoint votes: written to disk, synced, before a vote is sent.
+
+Two votes that break the rules of :mod:`chain.finality` cost a validator its stake, and forgetting one is how
+an honest validator comes to cast them.  So the file belongs to one process at a time, nothing is sent before
+it is on the disk, and a key whose file is lost must not vote again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from chain.errors import InvalidEncoding
+from chain.finality import may_follow
+from chain.schema import Address, from_object, to_object
+from chain.transactions import VoteCheckpoint
+from runtime.settings import atomic_write
+
+_FORMAT = 1
+
+
+class VoteFileError(RuntimeError):
+    """The vote file is missing, damaged, another key's, or in use by another process."""
+
+
+class VoteRefusedError(RuntimeError):
+    """A vote that would break the rules together with one already cast."""
+
+
+class VoteFile:
+    """The newest checkpoint vote of one validator, locked to this process until :meth:`close`.
+
+    The file is JSON: ``{"format", "validator", "vote"}``, the vote's hashes and heights or null.  A context
+    manager.
+    """
+
+    def __init__(self, path: Path | str, validator: str, *, create: bool = False) -> None:
+        """Lock and read the file of ``validator``; with ``create`` make it, for a key that has never voted.
+
+        Raises :class:`VoteFileError`: without ``create`` when it is missing, with it when it is there
+        already.
+        """
+        self._path = Path(path)
+        self.validator = Address(validator)
+        self._last: VoteCheckpoint | None = None
+        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._take_lock()
+            if create:
+                self._create()
+            else:
+                self._last = self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def last(self) -> VoteCheckpoint | None:
+        """The newest vote cast, None before the first."""
+        return self._last
+
+    def record(self, vote: VoteCheckpoint) -> None:
+        """Remember that ``vote`` is cast; it is on the disk when this returns, and may be sent.
+
+        The newest vote itself may be recorded (and so sent) again.  Raises :class:`VoteRefusedError` for one
+        that may not follow it; nothing is written then.
+        """
+        if self._lock < 0:
+            raise VoteFileError(f"{self._path} is closed: open it again before voting")
+        if vote == self._last:
+            return
+        if not may_follow(vote, self._last):
+            last = self._last and (self._last.source_height, self._last.target_height)
+            raise VoteRefusedError(
+                f"{self.validator} may not vote from height {vote.source_height} to {vote.target_height} after "
+                f"{last}: expected a higher target, and a source below it and no lower than before; wait for a "
+                "higher head"
+            )
+        self._write(vote)
+        self._last = vote
+
+    def close(self) -> None:
+        """Let other processes use the file."""
+        if self._lock >= 0:
+            with contextlib.suppress(OSError):
+                os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> VoteFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take_lock(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise VoteFileError(
+                f"{self._path} is in use by process {holder}: a validator's key votes in one process at a time; "
+                "stop the other one, or give this one a key of its own"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _create(self) -> None:
+        if self._path.exists():
+            raise VoteFileError(f"{self._path} exists: it holds votes of a key; open it without create")
+        self._write(None)
+
+    def _read(self) -> VoteCheckpoint | None:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            raise VoteFileError(
+                f"{self._path} is missing: without it {self.validator} may contradict a vote it has "
+                "forgotten. Restore the file, or make a new key and have it admitted; only a key that never "
+                "voted may start an empty one"
+            ) from None
+        with self._explained():
+            found = json.loads(data)
+            if not isinstance(found, dict) or found.keys() != {"format", "validator", "vote"}:
+                raise ValueError("expected the fields format, validator and vote")
+            if found["format"] != _FORMAT:
+                raise ValueError(f"expected format {_FORMAT}, found {found['format']!r}")
+            if found["validator"] != self.validator:
+                raise ValueError(f"expected the votes of {self.validator}, found those of {found['validator']!r}")
+            return None if found["vote"] is None else from_object(VoteCheckpoint, found["vote"])
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, InvalidEncoding) as error:
+            raise VoteFileError(
+                f"{self._path} is not this validator's vote file: {error}. Restore the newest one, or make a new key"
+            ) from error
+
+    def _write(self, vote: VoteCheckpoint | None) -> None:
+        content = {
+            "format": _FORMAT,
+            "validator": self.validator,
+            "vote": None if vote is None else to_object(vote),
+        }
+        atomic_write(self._path, (json.dumps(content, sort_keys=True) + "\n").encode(), mode=0o600)
