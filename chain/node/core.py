@@ -296,9 +296,7 @@ class Node:
             for entry in result.disconnected:
                 self._store.set_disconnected(entry.height, entry.id)
             for entry in result.connected:
-                self._store.set_connected(
-                    entry.height, entry.id, [signed.id for signed in entry.block.transactions]
-                )
+                self._store.set_connected(entry.height, entry.id, [signed.id for signed in entry.block.transactions])
             self._forget_gone()
             self._store.drop_pending(included)
             self._store.put_pending([(signed.id, self._clock(), signed.data) for signed in returned])

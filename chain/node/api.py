@@ -1,0 +1,91 @@
+"""The node's HTTP API: the chain's objects out, signed transactions in.
+
+JSON by default; ``Accept: application/vnd.ipld.dag-cbor`` gives the same as strict DAG-CBOR, with links.
+Errors are problem documents (RFC 9457) with a ``code``.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from chain.encoding import from_json
+from chain.errors import (
+    ChainError,
+    Conflict,
+    Duplicate,
+    Forbidden,
+    InsufficientBalance,
+    InvalidEncoding,
+    MempoolFull,
+    NotYet,
+    TransactionTooLarge,
+    Unknown,
+)
+from chain.node import api_chain, api_events, api_state
+from chain.node.http import CBOR, Refused, answer, arguments
+from chain.node.service import Service, Unacknowledged
+from chain.transactions import Signed
+from runtime import problems
+
+DAG_JSON = "application/vnd.ipld.dag-json"
+#: HTTP status of a refused transaction; 400 for all others.
+_STATUS: tuple[tuple[type[ChainError], int], ...] = (
+    (TransactionTooLarge, 413),
+    (MempoolFull, 503),
+    (Forbidden, 403),
+    (Conflict, 409),
+    (Duplicate, 409),
+    (NotYet, 409),
+    (Unknown, 422),
+    (InsufficientBalance, 422),
+)
+
+
+def create_app(service: Service) -> Flask:
+    """The WSGI application of one node."""
+    app = Flask("chain.node")
+    problems.install(app)
+    app.register_error_handler(ChainError, _refuse)
+    app.register_blueprint(api_chain.blueprint(service))
+    app.register_blueprint(api_state.blueprint(service))
+    app.register_blueprint(api_events.blueprint(service))
+
+    @app.post("/transactions")
+    def submit() -> Response:
+        arguments()
+        data = _body(service.node.params.largest_transaction)
+        try:
+            receipt = service.submit(data)
+        except Unacknowledged as error:
+            raise Refused(503, "unacknowledged", f"{error}; send it again", {"Retry-After": "1"}) from error
+        return answer({"transaction": receipt.transaction, "status": receipt.status}, 202)
+
+    return app
+
+
+def _body(limit: int) -> bytes:
+    """The signed transaction's bytes from a request in either form."""
+    # JSON takes more room than DAG-CBOR: a hash or a number at most about twice.
+    roof = 2 * limit
+    length = request.content_length
+    if length is None:
+        raise Refused(411, "length_required", "expected a Content-Length")
+    if length > roof:
+        raise Refused(413, "request_too_large", f"expected at most {roof} bytes, came {length}")
+    data = request.get_data(cache=False)
+    kind = request.mimetype
+    if kind == CBOR:
+        return data
+    if kind in (DAG_JSON, "application/json"):
+        try:
+            return Signed.from_object(from_json(data, roof)).data
+        except UnicodeDecodeError as error:
+            raise InvalidEncoding("JSON in UTF-8", str(error)) from error
+    raise Refused(415, "unsupported_media_type", f"expected {CBOR} or {DAG_JSON}, came {kind or 'no type'}")
+
+
+def _refuse(error: ChainError) -> Response:
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
+    headers = {"Retry-After": "5"} if status == 503 else {}
+    errors = [{"field": error.where, "message": str(error)}] if error.where else []
+    return Refused(status, error.code, str(error), headers, errors).to_response()

@@ -1,0 +1,132 @@
+"""Routes for the objects of the state, as the head has them.
+
+Each is shown with whether it is final: whether the last final block's state has the very same object.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Blueprint, Response
+
+from chain.blockchain import Entry
+from chain.node.http import MAX_PAGE, PAGE, answer, arguments, choice, integer, not_found
+from chain.node.service import Service
+from chain.schema import to_object
+from chain.state import Account, Job, State, version_key
+
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+#: Finds an object in a state; None where there is none.
+Look = Callable[[State], Any]
+
+
+def blueprint(service: Service) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("state", __name__)
+    chain = service.node.chain
+
+    def one(what: str, name: str, look: Look) -> Response:
+        arguments()
+        head, final = chain.head, chain.final
+        value = look(head.state)
+        if value is None:
+            raise not_found(what, name)
+        return answer({**_stand(head, final), **_item(value, look, final)})
+
+    def many(page: Iterable[tuple[Any, Look]], following: str | None, head: Entry, final: Entry) -> Response:
+        items = [_item(value, look, final) for value, look in page]
+        return answer({**_stand(head, final), "items": items, "next": following})
+
+    def by_name(table: str) -> Response:
+        given = arguments("limit", "cursor")
+        limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
+        head, final = chain.head, chain.final
+        rows = getattr(head.state, table)
+        names = sorted(name for name in rows if name > given.get("cursor", ""))
+        page = [(rows[name], _row(table, name)) for name in names[:limit]]
+        return many(page, names[limit - 1] if len(names) > limit else None, head, final)
+
+    @routes.get("/accounts/<address>")
+    def account(address: str) -> Response:
+        if not _ADDRESS.fullmatch(address):
+            raise not_found("an address (0x and 40 lowercase hexadecimal digits)", address)
+        return one("an account", address, lambda state: state.accounts.get(address, Account(balance=0)))
+
+    @routes.get("/datasets")
+    def datasets() -> Response:
+        return by_name("datasets")
+
+    @routes.get("/datasets/<name>")
+    def dataset(name: str) -> Response:
+        return one("a dataset", name, _row("datasets", name))
+
+    @routes.get("/models")
+    def models() -> Response:
+        return by_name("models")
+
+    @routes.get("/models/<name>")
+    def model(name: str) -> Response:
+        return one("a model", name, _row("models", name))
+
+    @routes.get("/models/<name>/versions")
+    def versions(name: str) -> Response:
+        given = arguments("limit", "cursor")
+        limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
+        after = integer(given, "cursor", 0, 0, 2**31)
+        head, final = chain.head, chain.final
+        found = head.state.models.get(name)
+        if found is None:
+            raise not_found("a model", name)
+        numbers = range(after + 1, min(after + limit, found.versions) + 1)
+        page = [(head.state.versions[version_key(name, n)], _row("versions", version_key(name, n))) for n in numbers]
+        more = bool(numbers) and numbers[-1] < found.versions
+        return many(page, str(numbers[-1]) if more else None, head, final)
+
+    @routes.get("/models/<name>/versions/<int:number>")
+    def version(name: str, number: int) -> Response:
+        return one("a version", f"{name}@{number}", _row("versions", version_key(name, number)))
+
+    @routes.get("/jobs")
+    def jobs() -> Response:
+        given = arguments("state", "limit", "cursor")
+        limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
+        which = choice(given, "state", ("open", "all"))
+        head, final = chain.head, chain.final
+        state = head.state
+        found = state.jobs.values() if which == "all" else [state.jobs[key] for key in state.open_jobs]
+        ordered = sorted((job for job in found if _job_key(job) > given.get("cursor", "")), key=_job_key)
+        page = [(each, _row("jobs", each.id)) for each in ordered[:limit]]
+        return many(page, _job_key(ordered[limit - 1]) if len(ordered) > limit else None, head, final)
+
+    @routes.get("/jobs/<identifier>")
+    def job(identifier: str) -> Response:
+        return one("a job", identifier, _row("jobs", identifier))
+
+    @routes.get("/validators")
+    def validators() -> Response:
+        return one("a set", "validators", lambda state: state.validators)
+
+    @routes.get("/finality")
+    def finality() -> Response:
+        return one("finality", "finality", lambda state: state.finality)
+
+    return routes
+
+
+def _row(table: str, key: str) -> Look:
+    return lambda state: getattr(state, table).get(key)
+
+
+def _job_key(job: Job) -> str:
+    """Jobs in the order of their blocks; text, so that it serves as a cursor."""
+    return f"{job.height:012d}-{job.id}"
+
+
+def _stand(head: Entry, final: Entry) -> dict[str, Any]:
+    return {"height": head.height, "head": head.id, "final_height": final.height}
+
+
+def _item(value: Any, look: Look, final: Entry) -> dict[str, Any]:
+    return {"value": to_object(value), "final": look(final.state) == value}

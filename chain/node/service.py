@@ -1,0 +1,305 @@
+"""The node as a process: one thread that writes, a child that mines, HTTP for everybody else.
+
+All changes go through one inbox to one thread, which takes whatever has come in and writes it in one go: many
+transactions that arrive together share one wait for the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import queue
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from chain.errors import ChainError, InvalidEncoding
+from chain.node.blocklog import BlockLog
+from chain.node.core import Node, Receipt
+from chain.node.events import Bell
+from chain.node.miner import Miner
+from chain.params import NETWORKS, Genesis
+from chain.schema import Address
+from chain.store import Store, StoreError
+from runtime import serving
+from runtime.logs import get_logger
+from runtime.settings import DataFolder
+
+#: Name of the database in the node's folder.
+DATABASE = "chain.sqlite"
+#: Transactions written together at most.
+BATCH = 500
+#: Seconds an answer may take while the disk is slow.
+ACKNOWLEDGE_SECONDS = 30.0
+#: Seconds to wait after the disk refused a write.
+RETRY_SECONDS = 1.0
+
+_log = get_logger(__name__)
+
+
+class Unacknowledged(Exception):  # noqa: N818 - says what the sender has to know
+    """The transaction could not be written down: the sender has to send it again."""
+
+
+@dataclass(frozen=True)
+class _Submission:
+    data: bytes
+    answer: Future[Receipt | ChainError]
+
+
+@dataclass(frozen=True)
+class _Found:
+    number: int
+    nonce: int
+
+
+_Item = _Submission | _Found | None
+
+
+class Service:
+    """A node with its writer thread and its miner; :meth:`start` and :meth:`close` belong to one thread."""
+
+    def __init__(self, node: Node, store: Store, log: BlockLog, stop: threading.Event, run: str) -> None:
+        self.node = node
+        self.store = store
+        self.log = log
+        self.stop = stop
+        self.run = run
+        """Names this database's numbering of events."""
+        self.bell = Bell()
+        self.error: BaseException | None = None
+        """What ended the writer, when it was not asked to end."""
+        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._miner = Miner(lambda number, nonce: self._inbox.put(_Found(number, nonce)))
+        self._mining: int | None = None
+        self._pause_until = 0.0
+        self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
+        self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
+
+    # ------------------------------------------------------------------ any thread
+
+    def submit(self, data: bytes) -> Receipt:
+        """Hand in a signed transaction and wait until it is on the disk.
+
+        Raises the ``ChainError`` that speaks against it, or :class:`Unacknowledged`.
+        """
+        answer: Future[Receipt | ChainError] = Future()
+        self._inbox.put(_Submission(data, answer))
+        try:
+            found = answer.result(ACKNOWLEDGE_SECONDS)
+        except TimeoutError:
+            raise Unacknowledged(f"the disk did not take it within {ACKNOWLEDGE_SECONDS:.0f} s") from None
+        if isinstance(found, ChainError):
+            raise found
+        return found
+
+    @property
+    def alive(self) -> bool:
+        """The writer works."""
+        return self._writer.is_alive() and self.error is None
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Begin to write and to mine."""
+        self._writer.start()
+        self._waker.start()
+
+    def close(self) -> None:
+        """End the writer and the miner, after what they are at."""
+        self.stop.set()
+        self._waker.join()
+        self._writer.join()
+        self._refuse_rest()
+
+    def _wake(self) -> None:
+        self.stop.wait()
+        self.bell.close()
+        self._inbox.put(None)
+
+    # ------------------------------------------------------------------ the writer
+
+    def _write(self) -> None:
+        try:
+            # Started here because the kernel's guard binds the child to the thread that started it.
+            self._miner.start()
+            while not self.stop.is_set():
+                self._step()
+        except BaseException as error:  # noqa: BLE001 - no node without its writer
+            self.error = error
+            _log.critical("the node stops", reason=str(error), exc_info=error)
+            self.stop.set()
+        finally:
+            self._miner.close()
+
+    def _step(self) -> None:
+        items = self._take()
+        submissions = [each for each in items if isinstance(each, _Submission)]
+        before = self.node.seq
+        try:
+            self._answer(submissions)
+            for each in items:
+                if isinstance(each, _Found):
+                    self._mining = None
+                    self.node.mined(each.number, each.nonce)
+            self._mine()
+        except (sqlite3.OperationalError, OSError) as error:
+            _log.error("the disk refused a write; trying again", reason=str(error))
+            self._pause_until = time.monotonic() + RETRY_SECONDS
+        if self.node.seq != before:
+            self.log.update()
+        if self.node.seq != before or submissions:
+            self.bell.ring()
+
+    def _take(self) -> list[_Item]:
+        """What has come in; waits for it, or until something is due."""
+        due = self.node.next_time()
+        timeout = None if due is None else max(0.0, due / 1000 - time.time())
+        pause = self._pause_until - time.monotonic()
+        if pause > 0:
+            timeout = pause if timeout is None else max(timeout, pause)
+        items: list[_Item] = []
+        with suppress(queue.Empty):
+            items.append(self._inbox.get(timeout=timeout))
+            while len(items) < BATCH:
+                items.append(self._inbox.get_nowait())
+        return items
+
+    def _answer(self, submissions: list[_Submission]) -> None:
+        if not submissions:
+            return
+        try:
+            answers = self.node.receive_transactions([each.data for each in submissions])
+        except BaseException as error:
+            for each in submissions:
+                each.answer.set_exception(Unacknowledged(f"it could not be written down: {error}"))
+            raise
+        for each, answer in zip(submissions, answers, strict=True):
+            each.answer.set_result(answer)
+
+    def _mine(self) -> None:
+        if self._pause_until > time.monotonic():
+            return
+        task = self.node.on_time()
+        number = None if task is None else task.number
+        if number == self._mining:
+            return
+        if task is None:
+            self._miner.stop(self._mining or 0)
+        else:
+            self._miner.search(task.number, task.block.header)
+        self._mining = number
+
+    def _refuse_rest(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                item = self._inbox.get_nowait()
+                if isinstance(item, _Submission):
+                    item.answer.set_exception(Unacknowledged("the node is stopping"))
+
+
+def clock() -> int:
+    """Milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def run(
+    folder: Path,
+    host: str,
+    port: int,
+    genesis: Genesis | None,
+    miner: Address,
+    stop: threading.Event,
+    on_ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serve a node from a data folder until ``stop`` is set.
+
+    Parameters
+    ----------
+    folder
+        The data folder (:class:`runtime.settings.DataFolder`); the database is in its ``node`` folder,
+        ``blockchain.log`` beside that.
+    host, port
+        Where to listen; port 0 takes a free one.
+    genesis
+        The network's genesis; None takes the one that the database was made with.
+    miner
+        The address named in the blocks that this node mines.
+    on_ready
+        Called with the port once requests are answered.
+
+    Raises ``StoreError`` for a folder in use, of another network or without a genesis, ``PortTaken``, and
+    ``ConflictingFinality`` when two branches turn out to be final.
+    """
+    # Here, not above: the API's module needs this one's names.
+    from chain.node.api import create_app
+
+    data = DataFolder(folder)
+    listener = serving.listen(host, port)
+    with listener, _locked(data.node), _opened(data.node / DATABASE) as store:
+        genesis = _genesis(store, genesis)
+        params = NETWORKS.get(genesis.network)
+        if params is None:
+            raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
+        node = Node(genesis, params, store, clock, miner)
+        log = BlockLog(data.blockchain_log, store.events)
+        service = Service(node, store, log, stop, _run_id(store))
+        service.start()
+        try:
+            app = create_app(service)
+            serving.serve(app, host, port, on_ready=on_ready, stop=stop, listener=listener)
+        finally:
+            service.close()
+            log.close()
+        if service.error is not None:
+            raise service.error
+
+
+def _genesis(store: Store, given: Genesis | None) -> Genesis:
+    if given is not None:
+        return given
+    text = store.meta("genesis")
+    if text is None:
+        raise StoreError("the folder has no chain yet: start the node with the network's genesis file")
+    try:
+        return Genesis.from_json(text)
+    except InvalidEncoding as error:
+        raise StoreError(f"the genesis in the database cannot be read: {error}") from error
+
+
+def _run_id(store: Store) -> str:
+    found = store.meta("run")
+    if found is None:
+        found = secrets.token_hex(8)
+        with store.write():
+            store.set_meta("run", found)
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Store]:
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other nodes off the database; the lock dies with the process."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{folder} is in use by another node: stop that one, or name another folder") from None
+        yield
+    finally:
+        os.close(descriptor)
