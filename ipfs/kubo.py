@@ -41,7 +41,7 @@ from ipfshttpclient import exceptions as rpc
 
 _T = TypeVar("_T")
 _DELIVER = "deliver the block"  # only here a late answer means that nobody has it
-OLDEST = (0, 35)  # the first Kubo with all options that `add` sends
+OLDEST = (0, 35)  # has all options that `add` sends: https://github.com/ipfs/kubo/pull/10774
 _AHEAD = 6  # blocks under way at once while reading leaves: hides the network's latency, holds 12 MiB at most
 
 

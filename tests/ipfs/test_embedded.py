@@ -189,3 +189,20 @@ def test_a_wrap_whose_chunk_is_gone_is_missing(store, block_file):
     with pytest.raises(ContentMissing, match=cid):
         store.read(cid)
     assert not store.has(cid)
+
+
+def test_blocks_are_on_the_disk_before_the_pin_is_there(store, block_file, monkeypatch):
+    synced, real = [], os.fsync
+
+    def fsync(descriptor):
+        synced.append((os.fstat(descriptor).st_ino, len(list(store.pins()))))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    content = letters(builder.CHUNK + 1)
+    cid = store.add(content)
+    leaves = [content[: builder.CHUNK], content[builder.CHUNK :]]
+    for block in [cid, *(str(builder.only_hash(io.BytesIO(leaf))) for leaf in leaves)]:
+        for path in (block_file(block), block_file(block).parent):
+            assert (path.stat().st_ino, 0) in synced
+    assert ((store.folder / "pins").stat().st_ino, 1) in synced
