@@ -87,7 +87,7 @@ def row_keys(seed: str, job: str, round: int, count: int) -> Words:
     return words
 
 
-def partition_rows(  # noqa: PLR0917 - all that a draw depends on
+def partition_rows(
     training_rows: Rows,
     seed: str,
     job: str,

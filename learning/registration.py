@@ -40,7 +40,7 @@ def describe_dataset(stream: BinaryIO, target: str, task: str | None) -> Describ
     return Described(table.manifest.to_bytes(), table.rows, table.manifest.names, target, checked)
 
 
-def compute_statistics(  # noqa: PLR0917 - all that the statistics depend on
+def compute_statistics(
     open: Open,
     data: str,
     manifest_bytes: bytes,
