@@ -10,6 +10,8 @@ import click
 
 from chain.client import NodeError
 from chain.errors import ChainError
+from chain.store import StoreError
+from chain.voting import VoteFileError
 from coordinator.client import ClientError
 from ipfs.errors import ContentError
 from learning.errors import LearningError
@@ -30,6 +32,8 @@ EXPECTED: tuple[type[Exception], ...] = (
     LearningError,
     NodeError,
     PortTaken,
+    StoreError,
+    VoteFileError,
     FileNotFoundError,
     PermissionError,
     IsADirectoryError,

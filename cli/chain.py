@@ -1,0 +1,83 @@
+"""`assay chain`: status, blocks, log."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+from cli import targets
+from cli.output import emit, json_option, short, table
+from runtime import signals
+
+
+@click.group()
+def chain() -> None:
+    """Look at the chain: status, blocks, log."""
+
+
+@chain.command()
+@targets.data_option
+@targets.node_option
+@json_option
+def status(data: str, node: str | None, as_json: bool) -> None:
+    """Height, head, what is justified and final, what is pending."""
+    answer = targets.node(data, node).chain()
+
+    def human() -> str:
+        lines = [
+            f"network     {answer['network']}, genesis {short(answer['genesis'])}",
+            f"head        {answer['height']}  {answer['head']}",
+            f"justified   {answer['justified']['height']}  {answer['justified']['hash']}",
+            f"final       {answer['final']['height']}  {answer['final']['hash']}",
+            f"pending     {answer['pending']}",
+        ]
+        return "\n".join(lines)
+
+    emit(answer, as_json, human)
+
+
+@chain.command()
+@click.argument("which", required=False)
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
+@targets.data_option
+@targets.node_option
+@json_option
+def block(which: str | None, limit: int, data: str, node: str | None, as_json: bool) -> None:
+    """Show a block by height or hash, or the newest ones.
+
+    \b
+    assay chain block
+    assay chain block 12 --json
+    """
+    client = targets.node(data, node)
+    if which is None:
+        page = client.blocks(limit)
+        rows = [(b["height"], b["hash"], _time(b["time"]), len(b["transactions"])) for b in page["blocks"]]
+        emit(page, as_json, lambda: table(("height", "hash", "time", "transactions"), rows))
+        return
+    found = client.block(which)
+    if found is None:
+        raise click.ClickException(f"the node has no block {which}: give a height up to the head's, or a hash")
+    emit(found, as_json, lambda: json.dumps(found, indent=2))
+
+
+@chain.command()
+@click.option("--tail", type=click.IntRange(0, 1000), default=10, show_default=True, help="Lines to begin with.")
+@click.option("--follow/--no-follow", "-f", default=False, help="Go on with new lines until Ctrl-C.")
+@targets.data_option
+@targets.node_option
+def log(tail: int, follow: bool, data: str, node: str | None) -> None:
+    """Print blockchain.log's last lines."""
+    client = targets.node(data, node)
+    if follow:
+        for line in client.log(signals.stop_event(), tail):
+            click.echo(line)
+        return
+    for line in client.log_tail(tail):
+        click.echo(line)
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")

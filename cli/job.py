@@ -1,0 +1,75 @@
+"""`assay job`: list, show, watch, cancel."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from cli import live, targets
+from cli.output import emit, json_option, short, table
+from cli.train import finish
+
+
+@click.group()
+def job() -> None:
+    """List, show, watch and cancel jobs."""
+
+
+@job.command(name="list")
+@click.option("--state", help="Only jobs in this state, or `open`.")
+@targets.data_option
+@targets.url_option
+@json_option
+def list_(state: str | None, data: str, url: str | None, as_json: bool) -> None:
+    """List jobs, newest first."""
+    with targets.coordinator(data, url) as client:
+        found = client.jobs(state)
+    rows = [
+        (j["job"], j["model"], j["dataset"], j["state"], "final" if j["final"] else "", j["version"] or "-")
+        for j in found
+    ]
+    emit(found, as_json, lambda: table(("job", "model", "dataset", "state", "", "version"), rows))
+
+
+@job.command()
+@click.argument("job_id")
+@targets.data_option
+@targets.url_option
+@json_option
+def show(job_id: str, data: str, url: str | None, as_json: bool) -> None:
+    """Show a job: partitions, candidate, votes with their reasons, and what it waits for."""
+    with targets.coordinator(data, url) as client:
+        document = client.job(job_id)
+
+    def human() -> str:
+        waiting = document["waiting_for"]
+        head = [f"job         {document['job']}", f"state       {document['state']}"]
+        head += [f"estimator   {document['estimator']}"]
+        if waiting:
+            head.append(f"waits for   {waiting['what']}, by {short(waiting['who'], 12)}, until {waiting['until']}")
+        return "\n".join(head + [line for _, line in live.lines(document)])
+
+    emit(document, as_json, human)
+
+
+@job.command()
+@click.argument("job_id")
+@targets.data_option
+@targets.url_option
+@json_option
+def watch(job_id: str, data: str, url: str | None, as_json: bool) -> None:
+    """Watch a job until its end is final. Exit status 0 when its model was adopted."""
+    with targets.coordinator(data, url) as client:
+        finish(live.watch(client.watch(job_id), Console(stderr=as_json)), as_json)
+
+
+@job.command()
+@click.argument("job_id")
+@targets.data_option
+@targets.url_option
+@json_option
+def cancel(job_id: str, data: str, url: str | None, as_json: bool) -> None:
+    """Cancel a job that has no candidate yet."""
+    with targets.coordinator(data, url) as client:
+        answer = client.cancel(job_id)
+    emit(answer, as_json, lambda: f"cancelling: transaction {answer['transaction']} is {answer['status']}")

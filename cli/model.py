@@ -1,0 +1,125 @@
+"""`assay model`: list, show, predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import targets
+from cli.estimators import parse_rows
+from cli.output import emit, json_option, table
+
+
+@click.group()
+def model() -> None:
+    """List and show models; predict with the version in service."""
+
+
+@model.command(name="list")
+@targets.data_option
+@targets.url_option
+@json_option
+def list_(data: str, url: str | None, as_json: bool) -> None:
+    """List registered models with the version in service."""
+    with targets.coordinator(data, url) as client:
+        found = client.models()
+    rows = []
+    for item in found:
+        version = item["version"]
+        served = (version["version"], f"{version['score']:.6f}") if version else ("-", "-")
+        rows.append((item["name"], item["task"], item["metric"], *served, ", ".join(item["datasets"])))
+    headings = ("name", "task", "metric", "version", "score", "datasets")
+    emit(found, as_json, lambda: table(headings, rows))
+
+
+@model.command()
+@click.argument("name")
+@targets.data_option
+@targets.url_option
+@json_option
+def show(name: str, data: str, url: str | None, as_json: bool) -> None:
+    """Show a model: its policy and its versions."""
+    with targets.coordinator(data, url) as client:
+        found, versions = client.model(name), client.versions(name)
+    rows = [
+        (
+            v["version"],
+            f"{v['score']:.6f}",
+            v["verified_by"],
+            "final" if v["final"] else "not final",
+            "in service" if v["in_service"] else "",
+            v["cid"],
+        )
+        for v in versions
+    ]
+
+    def human() -> str:
+        holdout = found["holdout"]
+        held = holdout["dataset"] if holdout["dataset"] else f"{holdout['fraction']:.0%} of the rows"
+        lines = [
+            f"model       {found['name']} ({found['task']}, {found['metric']})",
+            f"datasets    {', '.join(found['datasets'])}; holdout: {held}",
+            f"adopts      at {found['minimum_improvement']:+.6f} or better than the version in service",
+            "",
+            table(("version", "score", "verified by", "", "", "cid"), rows),
+        ]
+        return "\n".join(lines)
+
+    emit({**found, "all_versions": versions}, as_json, human)
+
+
+@model.command()
+@click.argument("name")
+@click.argument("rows", nargs=-1)
+@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="A CSV or JSON file of rows.")
+@targets.data_option
+@targets.url_option
+@json_option
+def predict(name: str, rows: tuple[str, ...], path: str | None, data: str, url: str | None, as_json: bool) -> None:
+    """Predict with the version in service.
+
+    \b
+    assay model predict iris 5.1,3.5,1.4,0.2
+    assay model predict iris '{"sepal_length": 5.1, "sepal_width": 3.5, "petal_length": 1.4, "petal_width": 0.2}'
+    assay model predict iris --file flowers.csv --json
+    """
+    wanted = parse_rows(rows) + (_rows_of(Path(path)) if path else [])
+    if not wanted:
+        raise click.UsageError("give at least one row, or --file; see --help for the forms")
+    with targets.coordinator(data, url) as client:
+        answer = client.predict(name, wanted)
+
+    def human() -> str:
+        lines = []
+        for index, prediction in enumerate(answer["predictions"]):
+            line = str(prediction)
+            if answer["probabilities"] and answer["classes"]:
+                pairs = zip(answer["classes"], answer["probabilities"][index], strict=True)
+                line += "  (" + ", ".join(f"{kind} {probability:.3f}" for kind, probability in pairs) + ")"
+            lines.append(line)
+        lines.append(f"version {answer['version']}, {answer['cid']}")
+        return "\n".join(lines)
+
+    emit(answer, as_json, human)
+
+
+def _rows_of(path: Path) -> list[Any]:
+    """The rows of a JSON array, or of a CSV file with headings."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        found = json.loads(text)
+        if not isinstance(found, list):
+            raise click.UsageError(f"{path}: expected a JSON array of rows, found {type(found).__name__}")
+        return found
+    return [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(text.splitlines())]
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

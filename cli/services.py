@@ -1,0 +1,179 @@
+"""The four services as commands: what `assay up` starts, what a container or an init system runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from runtime import guard, logs, settings, signals
+
+data_option = click.option(
+    "--data", default=str(settings.DEFAULT), show_default=True, help="Folder for keys, caches and databases."
+)
+node_option = click.option("--node", "node_url", default="http://127.0.0.1:7001", show_default=True, help="The node.")
+store_option = click.option(
+    "--store", help="Kubo's address (/ip4/127.0.0.1/tcp/5001) or a folder [default: DATA/store]."
+)
+broker_option = click.option(
+    "--broker", default="redis://127.0.0.1:6379/0", show_default=True, help="Redis, as Celery writes it."
+)
+level_option = click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
+
+
+@click.command()
+@data_option
+@level_option
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=7001, show_default=True)
+@click.option("--genesis", type=click.Path(exists=True, dir_okay=False), help="[default: DATA/node/genesis.json]")
+@click.option("--wallet", default="node", show_default=True, help="Wallet that its blocks name as their miner.")
+def node(data: str, log_level: str, host: str, port: int, genesis: str | None, wallet: str) -> None:
+    """Run a node: keep the chain, mine, serve it over HTTP.
+
+    \b
+    assay node --data /srv/node --genesis genesis.json
+    """
+    guard.watch_parent()
+    logs.configure("node", log_level)
+    from chain.node import service
+    from chain.params import Genesis
+    from chain.wallets import Wallets
+
+    folder = settings.DataFolder(data)
+    path = Path(genesis) if genesis else folder.node / "genesis.json"
+    service.run(
+        folder.path,
+        host,
+        port,
+        genesis=Genesis.from_json(path.read_text()),
+        miner=Wallets(folder.wallets).ensure(wallet).address,
+        stop=signals.stop_event(),
+    )
+
+
+@click.command()
+@data_option
+@level_option
+@node_option
+@store_option
+@click.option("--name", default="validator", show_default=True, help="Names its folder and its cache.")
+@click.option("--wallet", help="The key it votes with [default: NAME].")
+def validator(data: str, log_level: str, node_url: str, store: str | None, name: str, wallet: str | None) -> None:
+    """Run a validator: train updates again, score candidates, vote; vote on checkpoints.
+
+    Its votes are kept in DATA/NAME; without that folder its key must not vote again.
+
+    \b
+    assay validator --name validator-1 --node http://127.0.0.1:7001 --store /ip4/127.0.0.1/tcp/5001
+    """
+    guard.watch_parent()
+    logs.configure(name, log_level)
+    from validators.service import ValidatorSettings, run
+
+    folder = settings.DataFolder(data)
+    run(
+        ValidatorSettings(
+            name=name,
+            node=node_url,
+            store=store or str(folder.store),
+            wallets=folder.wallets,
+            wallet=wallet or name,
+            folder=folder.path / name,
+            cache=folder.cache(name),
+        ),
+        signals.stop_event(),
+    )
+
+
+def worker_options(command: click.Command) -> click.Command:
+    """The options of a worker, also for programs that run one in another way."""
+    options = [
+        click.option("--name", default="worker", show_default=True, help="Names its cache; shown to others."),
+        click.option("--wallet", help="The key it signs with [default: NAME]."),
+        click.option("--memory", type=int, help="Bound on its training process's data, MiB."),
+    ]
+    for option in [data_option, level_option, node_option, store_option, broker_option, *options]:
+        command = option(command)
+    return command
+
+
+@click.command()
+@worker_options
+def worker(**options: object) -> None:
+    """Run a worker: claim partitions, train them, pin the models, submit signed updates.
+
+    \b
+    assay worker --name worker-1 --node http://127.0.0.1:7001 --broker redis://127.0.0.1:6379/0
+    """
+    run_worker(**options)  # type: ignore[arg-type]
+
+
+def run_worker(
+    data: str,
+    log_level: str,
+    node_url: str,
+    store: str | None,
+    broker: str,
+    name: str,
+    wallet: str | None,
+    memory: int | None,
+    **changes: object,
+) -> None:
+    """Run a worker with the options above; `changes` replace fields of its settings. Ends the process."""
+    guard.watch_parent()
+    logs.configure(name, log_level)
+    from workers.service import run
+    from workers.settings import WorkerSettings
+
+    folder = settings.DataFolder(data)
+    fields: dict[str, object] = {
+        "name": name,
+        "node": node_url,
+        "store": store or str(folder.store),
+        "broker": broker,
+        "wallets": folder.wallets,
+        "wallet": wallet or name,
+        "cache": folder.cache(name),
+        "memory": memory * 2**20 if memory else None,
+        **changes,
+    }
+    raise SystemExit(run(WorkerSettings(**fields)))  # type: ignore[arg-type]
+
+
+@click.command()
+@data_option
+@level_option
+@node_option
+@store_option
+@broker_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only, until it can tell users apart.")
+@click.option("--port", type=int, default=5000, show_default=True)
+@click.option("--wallet", default="coordinator", show_default=True, help="The hosted wallet that signs.")
+def coordinator(
+    data: str, log_level: str, node_url: str, store: str | None, broker: str, host: str, port: int, wallet: str
+) -> None:
+    """Run a coordinator: the HTTP API and the scheduler.
+
+    \b
+    assay coordinator --node http://127.0.0.1:7001 --broker redis://127.0.0.1:6379/0
+    """
+    guard.watch_parent()
+    logs.configure("coordinator", log_level)
+    from coordinator.service import run
+    from coordinator.settings import Settings
+
+    folder = settings.DataFolder(data)
+    run(
+        Settings(
+            data=folder.path,
+            node=node_url,
+            store=store or str(folder.store),
+            broker=broker,
+            key=wallet,
+            wallets=folder.wallets,
+            host=host,
+            port=port,
+        ),
+        signals.stop_event(),
+    )

@@ -1,0 +1,188 @@
+"""Is an adopted version what the chain says it is? All the work behind it, done again by somebody who trusts nobody.
+
+The chain is checked from its genesis (work, signatures, every state transition, so also the quorum of approvals that
+adopted the version), then the version's job is replayed with the validators' own code, and what comes out is held
+against what stands in the chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chain.blockchain import Blockchain, Kind
+from chain.blocks import Block
+from chain.client import NodeClient
+from chain.errors import ChainError
+from chain.params import NETWORKS, Genesis
+from chain.state import Job, Model, State, Version, version_key
+from ipfs.store import ContentStore
+from learning.records import recipe_of
+from validators.replay import Check, Replay, Replayer
+
+if TYPE_CHECKING:
+    from learning.session import Session
+
+
+class AuditError(Exception):
+    """The audit cannot be made, or the chain itself does not hold; the text says what to do or what is wrong."""
+
+
+@dataclass(frozen=True)
+class CheckedChain:
+    """A chain that was checked from its genesis, block by block."""
+
+    network: str
+    genesis: str
+    height: int
+    head: str
+    final_height: int
+    transactions: int
+    state: State
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Something the chain states, beside what came out here."""
+
+    what: str
+    stated: str
+    found: str
+
+    @property
+    def matches(self) -> bool:
+        return self.stated == self.found
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was checked of one version."""
+
+    chain: CheckedChain
+    model: Model
+    version: Version
+    job: Job
+    checks: tuple[Check, ...]
+    foreign: tuple[str, ...]
+    """Statements made in another environment than this one, which bytes cannot judge."""
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def final(self) -> bool:
+        """Whether the block that adopted the version is final."""
+        return self.version.height <= self.chain.final_height
+
+    @property
+    def false(self) -> bool:
+        """Whether anything stated was found to be otherwise."""
+        return not all(check.matches for check in self.checks) or not all(c.matches for c in self.comparisons)
+
+    @property
+    def verdict(self) -> str:
+        """`verified`, `refuted`, or `undecided` where statements of another environment could not be judged."""
+        if self.false:
+            return "refuted"
+        return "undecided" if self.foreign else "verified"
+
+
+def check_chain(client: NodeClient, genesis: Genesis | None, progress: Callable[[int, int], None]) -> CheckedChain:
+    """Fetch every block from a node and apply it from the genesis on; nothing the node says is taken on trust.
+
+    `genesis`: the document the auditor knows the network by; None takes the node's, which says nothing about who the
+    validators should be. Raises `AuditError` for a chain that does not hold.
+    """
+    own = genesis or client.genesis()
+    if own.network not in NETWORKS:
+        raise AuditError(f"network {own.network!r} is unknown: expected one of {', '.join(NETWORKS)}")
+    params = NETWORKS[own.network]
+    chain = Blockchain(own, params)
+    told = client.chain()
+    if told["genesis"] != chain.genesis_id:
+        raise AuditError(f"the node's network starts at {told['genesis']}, the genesis given at {chain.genesis_id}")
+    transactions = 0
+    for height in range(1, int(told["height"]) + 1):
+        data = client.raw_block(height)
+        if data is None:
+            raise AuditError(f"the node has no block at height {height}, and says that its head is at {told['height']}")
+        try:
+            block = Block.decode(data, params.max_block_bytes)
+            result = chain.add(block, block.header.time)
+        except ChainError as error:
+            raise AuditError(f"block {height} does not hold: {error}") from error
+        if result.kind is not Kind.NEW_HEAD:
+            raise AuditError(f"block {height} does not hold ({result.kind.value}): {result.reason}")
+        transactions += len(block.transactions)
+        progress(height, int(told["height"]))
+    head = chain.head
+    return CheckedChain(
+        own.network, chain.genesis_id, head.height, head.id, chain.final.height, transactions, head.state
+    )
+
+
+def find_version(state: State, name: str, number: int | None) -> tuple[Model, Version, Job]:
+    """The model, its version (None: the one in service) and the job behind it. Raises `AuditError`."""
+    model = state.models.get(name)
+    if model is None:
+        raise AuditError(f"the chain has no model {name!r}; it has {', '.join(sorted(state.models)) or 'none'}")
+    wanted = model.in_service if number is None else number
+    version = state.versions.get(version_key(name, wanted))
+    if version is None:
+        raise AuditError(f"model {name} has no version {wanted or 'in service'}; it has {model.versions} in all")
+    return model, version, state.jobs[version.job]
+
+
+def audit(
+    chain: CheckedChain,
+    name: str,
+    number: int | None,
+    store: ContentStore,
+    cache: Path,
+    progress: Callable[[Check], None],
+) -> Audit:
+    """Do the work behind a version again. Raises `AuditError` and `ipfs.errors.ContentError`."""
+    from learning.environment import environment_id
+    from learning.session import Session
+
+    state = chain.state
+    model, version, job = find_version(state, name, number)
+    dataset = state.datasets[job.dataset]
+    holdout = state.datasets[model.holdout_dataset] if model.holdout_dataset else None
+    session = Session(recipe_of(job, model, dataset, holdout), store.open, cache)
+    replay = Replayer(session, store, environment_id(), progress).replay(job)
+    return Audit(
+        chain,
+        model,
+        version,
+        job,
+        replay.checks,
+        replay.foreign,
+        _compare(state, model, version, session, store, replay),
+    )
+
+
+def _compare(
+    state: State, model: Model, version: Version, session: Session, store: ContentStore, replay: Replay
+) -> tuple[Comparison, ...]:
+    found: list[Comparison] = []
+    if replay.candidate is not None:
+        found.append(Comparison("candidate", version.candidate, store.add(replay.candidate)))
+        found.append(Comparison("score", _micro(version.score), _micro(replay.score)))
+    elif not replay.foreign:
+        found.append(Comparison("candidate", version.candidate, "nothing: the last round could not be aggregated"))
+    replaced = state.versions.get(version_key(model.name, version.replaces)) if version.replaces else None
+    if replaced is not None:
+        baseline = session.score(store.read(replaced.candidate))
+        found.append(Comparison(f"score of version {replaced.number}", _micro(version.baseline), _micro(baseline)))
+        if replay.score is not None:
+            enough = model.direction * (replay.score - baseline) >= model.minimum_improvement
+            found.append(Comparison("improvement is enough", "yes", "yes" if enough else "no"))
+    weight = state.validators.weight_of(version.approvals)
+    quorum = state.validators.quorum()
+    found.append(Comparison("approvals reach the quorum", "yes", "yes" if weight >= quorum else "no"))
+    return tuple(found)
+
+
+def _micro(score: int | None) -> str:
+    return "none" if score is None else f"{score / 1e6:.6f}"
