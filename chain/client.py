@@ -22,7 +22,7 @@ from chain.errors import InvalidEncoding
 from chain.keys import Key
 from chain.params import Genesis
 from chain.schema import Hash, from_object
-from chain.state import Account, Dataset, Job, Model, ValidatorSet, Version
+from chain.state import Account, Dataset, Finality, Job, Model, ValidatorSet, Version
 from chain.transactions import Payload, Signed, VoteCheckpoint, body_of, sign
 
 CBOR = "application/vnd.ipld.dag-cbor"
@@ -201,9 +201,7 @@ class NodeClient:
     def _json(self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
         return self._request("GET", path, params=params, timeout=timeout).json()
 
-    def _json_or_none(
-        self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
-    ) -> Any:
+    def _json_or_none(self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
         try:
             return self._json(path, params, timeout)
         except NodeRefused as refused:
@@ -216,9 +214,7 @@ class NodeClient:
         try:
             answer = decode(response.content, MAX_ANSWER)
         except InvalidEncoding as error:
-            raise NodeUnavailable(
-                f"the node at {self.url} answered {path} with no DAG-CBOR: {error}"
-            ) from error
+            raise NodeUnavailable(f"the node at {self.url} answered {path} with no DAG-CBOR: {error}") from error
         if not isinstance(answer, dict):
             raise NodeUnavailable(f"the node at {self.url} answered {path} with a {type(answer).__name__}")
         return answer
@@ -301,7 +297,10 @@ class NodeClient:
         return self._view(Dataset, f"/datasets/{_segment(name)}")
 
     def datasets(self) -> list[Dataset]:
-        return [view.value for view in self._views(Dataset, "/datasets")]
+        return [view.value for view in self.dataset_views()]
+
+    def dataset_views(self) -> list[View[Dataset]]:
+        return self._views(Dataset, "/datasets")
 
     def model(self, name: str) -> Model | None:
         view = self.model_view(name)
@@ -311,7 +310,10 @@ class NodeClient:
         return self._view(Model, f"/models/{_segment(name)}")
 
     def models(self) -> list[Model]:
-        return [view.value for view in self._views(Model, "/models")]
+        return [view.value for view in self.model_views()]
+
+    def model_views(self) -> list[View[Model]]:
+        return self._views(Model, "/models")
 
     def version(self, name: str, number: int) -> Version | None:
         view = self.version_view(name, number)
@@ -349,6 +351,10 @@ class NodeClient:
 
     def validators(self) -> ValidatorSet:
         return _to_view(ValidatorSet, self._object("/validators")).value
+
+    def finality(self) -> View[Finality]:
+        """What is justified and final by the head's own state; ``head`` and ``height`` say which head that is."""
+        return _to_view(Finality, self._object("/finality"))
 
     # ------------------------------------------------------------------ transactions
 
@@ -416,9 +422,7 @@ class NodeClient:
                     return last
             if time.monotonic() >= deadline:
                 status = "unknown" if last is None else last["status"]
-                raise WaitTimeout(
-                    f"transaction {transaction} is {status}, not {until}, after {timeout} s", last
-                )
+                raise WaitTimeout(f"transaction {transaction} is {status}, not {until}, after {timeout} s", last)
 
     # ------------------------------------------------------------------ events
 

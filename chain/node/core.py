@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from chain import pacing
 from chain.blockchain import Blockchain, Entry, Kind, Result, Tree
 from chain.blocks import Block
-from chain.errors import ChainError
+from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
 from chain.params import Genesis, Params
@@ -213,11 +213,12 @@ class Node:
             signed.verify()
         return Receipt(signed.id, standing.status)
 
-    def _admit(self, signed: Signed, now: int) -> None:
+    def _admit(self, signed: Signed, now: int, again: bool = False) -> None:
         if self._draft is None:
             self._refresh()
         assert self._draft is not None  # noqa: S101 - _refresh makes it
-        self.pool.add(signed, max(now, self.head.time + 1), self._draft.add)
+        check = self._again if again else self._draft.add
+        self.pool.add(signed, max(now, self.head.time + 1), check)
         self._note(signed)
 
     def _note(self, signed: Signed) -> None:
@@ -239,10 +240,18 @@ class Node:
         self._draft = self.chain.draft(now)
         self._work, self._next_expiry = False, None
         self._votes = {}
-        for dropped in self.pool.recheck(now, self._draft.add):
+        for dropped in self.pool.recheck(now, self._again):
             self._drop(dropped.signed, dropped.error)
         for waiting in self.pool:
             self._note(waiting.signed)
+
+    def _again(self, signed: Signed) -> None:
+        """Check once more what was acknowledged: what it names may have left the branch, and may come back."""
+        assert self._draft is not None  # noqa: S101 - made by who asks
+        try:
+            self._draft.add(signed)
+        except Unknown as error:
+            raise NotYet(error.expected, error.found, error.where) from error
 
     def _drop(self, signed: Signed, error: ChainError) -> None:
         self._dropped[signed.id] = (signed, error)
@@ -259,7 +268,7 @@ class Node:
         for data in items:
             signed = Signed.decode(data, self.params.largest_transaction)
             try:
-                self._admit(signed, now)
+                self._admit(signed, now, again=True)
             except ChainError as error:
                 self._drop(signed, error)
 
