@@ -29,7 +29,8 @@ class ColumnDocument(TypedDict):
 
 
 class DatasetDocument(TypedDict):
-    """A registered dataset. `statistics` comes with one dataset alone, not in lists."""
+    """A registered dataset. `columns` is empty where its manifest cannot be read. `statistics` comes with
+    one dataset alone, null where the content cannot be read; `unreadable` says why then."""
 
     name: str
     owner: str
@@ -42,7 +43,8 @@ class DatasetDocument(TypedDict):
     transaction: str
     height: int
     final: bool
-    statistics: NotRequired[dict[str, Any]]
+    statistics: NotRequired[dict[str, Any] | None]
+    unreadable: NotRequired[str]
 
 
 class DatasetList(TypedDict):
@@ -269,6 +271,13 @@ class ChainDocument(TypedDict):
     difficulty: float
     peers: int
     pending: int
+
+
+class BlockList(TypedDict):
+    """Newest first, as the node shows them; `next` is the height to go on with."""
+
+    blocks: list[dict[str, Any]]
+    next: int | None
 
 
 class AccountDocument(TypedDict):

@@ -1,0 +1,111 @@
+"""The Flask application: blueprints, strict JSON, OpenAPI 3.1, problem documents."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from coordinator import guard, metrics, problems, schemas
+from coordinator.context import Services, attach
+from coordinator.routes import chain, datasets, jobs, models, service
+from runtime import problems as runtime_problems
+
+TITLE = "Assay"
+VERSION = "1"
+DESCRIPTION = (
+    "Train machine-learning models together with people you do not have to trust. JSON in and out; errors are problem "
+    "documents (RFC 9457); unknown fields are errors; lists take limit and cursor; long operations answer 202 with "
+    "Location; streams are Server-Sent Events that Last-Event-ID resumes."
+)
+_GROUPS = {
+    "Datasets": "What is learned from",
+    "Models": "Registered models, their versions and predictions",
+    "Jobs": "From opening to adoption",
+    "Chain": "What everybody agreed on",
+    "Service": "The coordinator itself",
+}
+
+
+class StrictJSON(DefaultJSONProvider):
+    """JSON as RFC 8259 has it: no NaN, keys in the order in which they were written."""
+
+    sort_keys = False
+    ensure_ascii = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        return json.loads(s, parse_constant=_refuse, **kwargs)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def create_app(found: Services) -> Flask:
+    """An application over `found`. Nothing is loaded, asked or started here."""
+    app = APIFlask(
+        __name__,
+        title=TITLE,
+        version=VERSION,
+        spec_path="/openapi.json",
+        docs_path=None,
+        json_errors=False,
+        template_folder="templates",
+    )
+    app.json = StrictJSON(app)
+    app.config.update(
+        OPENAPI_VERSION="3.1.0",
+        DESCRIPTION=DESCRIPTION,
+        TAGS=[{"name": name, "description": text} for name, text in _GROUPS.items()],
+        VALIDATION_ERROR_STATUS_CODE=400,
+        VALIDATION_ERROR_DESCRIPTION="A field is wrong; the answer names it",
+        VALIDATION_ERROR_SCHEMA=schemas.Problem,
+        HTTP_ERROR_SCHEMA=schemas.Problem,
+        MAX_CONTENT_LENGTH=found.settings.max_body,
+    )
+    attach(app.extensions, found)
+    metrics.install(app)
+    guard.install(app)
+    runtime_problems.install(app)
+    problems.install(app)
+    app.error_processor(problems.from_validation)
+    app.spec_processor(_finish_spec)
+    for group in (datasets, models, jobs, chain, service):
+        app.register_blueprint(group.blueprint)
+    return app
+
+
+def _finish_spec(spec: Any) -> Any:
+    """What APIFlask cannot say: bodies of more than one kind, and the media type of problems."""
+    components = spec["components"]["schemas"]
+    upload = schemas.DatasetFields.model_json_schema()
+    upload["properties"]["file"] = {"type": "string", "format": "binary", "description": "CSV"}
+    upload["required"] = [*upload["required"], "file"]
+    components["DatasetUpload"] = upload
+    components["DatasetIn"] = schemas.DatasetIn.model_json_schema()
+    spec["paths"]["/api/v1/datasets"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/DatasetIn"}},
+            "multipart/form-data": {"schema": {"$ref": "#/components/schemas/DatasetUpload"}},
+        },
+    }
+    spec["paths"]["/api/v1/chain/transactions"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {
+            chain.CBOR: {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {"type": "object", "description": "DAG-JSON"}},
+        },
+    }
+    components["Problem"] = schemas.Problem.model_json_schema()
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, operations in spec["paths"].items():
+        for operation in operations.values():
+            if isinstance(operation, dict) and "responses" in operation:
+                for status, answer in operation["responses"].items():
+                    if status[0] in "45" and path != "/readyz":
+                        answer["content"] = problem
+    return spec

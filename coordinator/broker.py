@@ -1,0 +1,105 @@
+"""What the coordinator has to do with the broker: sending tasks by name, and seeing which workers live.
+
+It names tasks and never imports the workers. Messages are JSON and hold ids only; losing them loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from coordinator.scheduler import Task
+
+#: Keys that workers keep in Redis while they live.
+HEARTBEATS = "assay:worker:*"
+
+
+class BrokerUnavailable(Exception):  # noqa: N818 - the failure's name, as users read it
+    """Nobody answers at the broker's address."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker that says it lives; `environment` is the digest of its numeric environment."""
+
+    address: str
+    name: str
+    environment: str
+
+
+def redis_url(broker: str) -> str:
+    """The URL that redis-py takes, from the one that Celery takes (`redis+socket://PATH?virtual_host=DB`)."""
+    if not broker.startswith("redis+socket://"):
+        return broker
+    path = urlsplit(broker.removeprefix("redis+socket://")).path
+    return f"unix://{path}"
+
+
+class Broker:
+    """One broker. May be shared by threads. Its methods raise `BrokerUnavailable`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._redis: redis.Redis = redis.Redis.from_url(
+            redis_url(url), socket_timeout=3, socket_connect_timeout=3
+        )
+        self._celery = Celery("assay", broker=url, set_as_current=False)
+        self._celery.conf.update(
+            task_serializer="json",
+            accept_content=["json"],
+            result_backend=None,
+            task_ignore_result=True,
+            task_default_queue="assay",
+            broker_connection_timeout=3,
+            broker_transport_options={"socket_timeout": 3, "socket_connect_timeout": 3},
+        )
+
+    def send(self, task: Task) -> None:
+        """Enqueue one task."""
+        try:
+            self._celery.send_task(task.name, kwargs=task.kwargs, queue=task.queue, retry=False)
+        except (OperationalError, redis.RedisError, OSError) as error:
+            raise BrokerUnavailable(self._gone(error)) from error
+
+    def ping(self) -> None:
+        """Ask whether it is there."""
+        try:
+            self._redis.ping()
+        except (redis.RedisError, OSError) as error:
+            raise BrokerUnavailable(self._gone(error)) from error
+
+    def workers(self) -> list[Worker]:
+        """The workers that live, in the order of their addresses."""
+        try:
+            keys = sorted(self._redis.scan_iter(HEARTBEATS, count=1000))
+            values: list[Any] = self._redis.mget(keys) if keys else []
+        except (redis.RedisError, OSError) as error:
+            raise BrokerUnavailable(self._gone(error)) from error
+        return [worker for worker in map(_worker, values) if worker is not None]
+
+    def close(self) -> None:
+        self._redis.close()
+        self._celery.close()
+
+    def _gone(self, error: BaseException) -> str:
+        return f"no broker answers at {_without_password(self.url)} ({error}); start it, or correct --broker"
+
+
+def _worker(value: bytes | None) -> Worker | None:
+    """Anybody who reaches the broker can write a heartbeat: what is none is passed over."""
+    try:
+        found = json.loads(value or b"null")
+        return Worker(str(found["address"]), str(found["name"]), str(found["environment"]))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

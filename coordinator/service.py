@@ -1,0 +1,107 @@
+"""The coordinator's process: listen first, then follow the chain, send tasks and load the learning libraries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from chain.client import NodeClient
+from chain.errors import WalletError
+from chain.keys import Key
+from chain.wallets import Wallets
+from coordinator.app import create_app
+from coordinator.broker import Broker
+from coordinator.context import Services
+from coordinator.dispatch import Dispatcher
+from coordinator.follower import Follower
+from coordinator.ledger import Ledger
+from coordinator.outbox import Outbox
+from coordinator.readiness import Readiness
+from coordinator.serving import Predictors
+from coordinator.settings import Settings
+from ipfs import open_store
+from runtime import numeric
+from runtime.logs import get_logger
+from runtime.serving import listen, serve
+
+#: Seconds that the threads are given to end when the service stops; they are daemons after that.
+STOP_SECONDS = 2.0
+
+_log = get_logger(__name__)
+
+
+def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], None] | None = None) -> int:
+    """Serve until `stop` is set; the port. `on_ready` is told the port once connections are accepted.
+
+    Raises `PortTaken`, `chain.errors.WalletError`, `sqlite3.Error`. An absent node, store or broker is
+    waited for.
+    """
+    numeric.pin()
+    listener = listen(settings.host, settings.port)
+    outbox = Outbox(settings.folder / "outbox.sqlite")
+    found, threads, close = assemble(settings, outbox, stop)
+    app = create_app(found)
+    started = [threading.Thread(target=target, name=name, daemon=True) for name, target in threads.items()]
+
+    def ready(port: int) -> None:
+        for thread in started:
+            thread.start()
+        _log.info("coordinator answers", host=settings.host, port=port, wallet=found.ledger.address)
+        if on_ready is not None:
+            on_ready(port)
+
+    try:
+        return serve(app, settings.host, settings.port, on_ready=ready, stop=stop, listener=listener)
+    finally:
+        stop.set()
+        found.follower.wake()
+        for thread in started:
+            if thread.ident is not None:
+                thread.join(STOP_SECONDS / len(started))
+        close()
+
+
+def assemble(
+    settings: Settings, outbox: Outbox, stop: threading.Event
+) -> tuple[Services, dict[str, Callable[[], None]], Callable[[], None]]:
+    """All parts, what is to run in a thread each, and how to let go of them."""
+    node = NodeClient(settings.node)
+    store = open_store(settings.store_address)
+    broker = Broker(settings.broker) if settings.broker else None
+    ledger = Ledger(node, hosted_key(settings), outbox)
+    follower = Follower(node)
+    cache = settings.folder / "cache"
+    cache.mkdir(parents=True, exist_ok=True)
+    predictors = Predictors(node, store, follower, cache)
+    # Readiness is asked often and must answer soon, also when the node hangs.
+    readiness = Readiness(NodeClient(settings.node, timeout=3), store, broker, ledger, follower, predictors)
+    found = Services(settings, node, store, ledger, follower, predictors, readiness, threading.Lock(), stop)
+    threads: dict[str, Callable[[], None]] = {
+        "follower": lambda: follower.run(stop),
+        "outbox": lambda: ledger.run(follower, stop),
+        "predictors": lambda: predictors.run(stop),
+        "readiness": lambda: readiness.run(stop),
+    }
+    if broker is not None:
+        dispatcher = Dispatcher(node, follower, broker)
+        threads["dispatcher"] = lambda: dispatcher.run(stop)
+
+    def close() -> None:
+        if broker is not None:
+            broker.close()
+        outbox.close()
+        store.close()
+
+    return found, threads, close
+
+
+def hosted_key(settings: Settings) -> Key:
+    """The wallet that signs for the convenience routes, made at the first start. Raises `WalletError`."""
+    wallets = Wallets(settings.wallet_folder)
+    try:
+        return wallets.load(settings.key)
+    except WalletError:
+        if settings.key in wallets.list():
+            raise
+        wallets.create(settings.key)
+        return wallets.load(settings.key)
