@@ -122,13 +122,22 @@ def watch_parent() -> bool:
     fd = _inherited()
     if fd is None:
         return False
-    if _ask_kernel():
-        if _at_end(fd):
-            _die()
-        os.close(fd)
-    else:
-        threading.Thread(target=_die_at_end, args=(fd,), name="guard", daemon=True).start()
+    if not _watch_by_kernel(fd):
+        _watch_by_thread(fd)
     return True
+
+
+def _watch_by_kernel(fd: int) -> bool:
+    if not _ask_kernel():
+        return False
+    if _at_end(fd):
+        _die()
+    os.close(fd)
+    return True
+
+
+def _watch_by_thread(fd: int) -> None:
+    threading.Thread(target=_die_at_end, args=(fd,), name="guard", daemon=True).start()
 
 
 def watch_parent_in_child() -> None:
@@ -167,18 +176,26 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("usage: python -P -m runtime.guard -- COMMAND [ARGUMENT...]\n")
         return 2
     command = list(arguments[1:])
-    kernel_can = sys.platform.startswith("linux") and not os.environ.get(PORTABLE_VARIABLE)
-    watched = watch_parent()
-    if kernel_can or not watched:
+    fd = _inherited()
+    if fd is None or _watch_by_kernel(fd):
         # The request for the signal survives exec.
         os.execvp(command[0], command)  # noqa: S606
-    child = subprocess.Popen(command)
+    _watch_by_thread(fd)
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
 
+    # Before the child is there: a signal in between would end this process alone.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
+    child = subprocess.Popen(command)
+    for number in early:
+        child.send_signal(number)
     code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -38,8 +38,8 @@ from runtime.signals import stop_event
 stop = stop_event()
 print("ready", flush=True)
 stop.wait()
-print("deaf", flush=True)
 try:
+    print("deaf", flush=True)
     while True: signal.pause()
 except KeyboardInterrupt:
     sys.exit(5)

@@ -29,8 +29,8 @@ def stop(*_):
     sys.exit(0)
 signal.signal(signal.SIGTERM, stop)
 note("start")
-open(f"{journal}.{name}", "w").write(str(os.getpid()))
 print("hello from", name, flush=True)
+open(f"{journal}.{name}", "w").close()
 while True:
     signal.pause()
 """
