@@ -194,8 +194,8 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, forward)
     child = subprocess.Popen(command)
-    for number in early:
-        child.send_signal(number)
+    for pending in early:
+        child.send_signal(pending)
     code = child.wait()
     return code if code >= 0 else 128 - code
 
