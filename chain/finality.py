@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from chain.schema import Hash
-from chain.state import State
+from chain.state import Finality, State
 from chain.transactions import VoteCheckpoint
 
 
@@ -36,14 +36,18 @@ def choose_vote(state: State, head: Hash, last: LastVote | None) -> VoteCheckpoi
      is voted
     on while all but checkpoint votes is final.
     """
-    finality = state.finality
+    return next_vote(state.finality, head, state.height, last)
+
+
+def next_vote(finality: Finality, head: Hash, height: int, last: LastVote | None) -> VoteCheckpoint | None:
+    """The same from what a validator asks its node for: the head's finality, id and height."""
     if finality.settled:
         return None
     vote = VoteCheckpoint(
         source=finality.justified_hash,
         source_height=finality.justified_height,
         target=head,
-        target_height=state.height,
+        target_height=height,
     )
     return vote if may_follow(vote, last) else None
 

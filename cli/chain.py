@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from datetime import UTC, datetime
 
@@ -71,11 +72,9 @@ def block(which: str | None, limit: int, data: str, node: str | None, as_json: b
 def log(tail: int, follow: bool, data: str, node: str | None) -> None:
     """Print blockchain.log's last lines."""
     client = targets.node(data, node)
-    if follow:
-        for line in client.log(signals.stop_event(), tail):
-            click.echo(line)
-        return
-    for line in client.log_tail(tail):
+    lines = client.log(signals.stop_event(), tail)
+    there = min(tail, client.events().next)  # events are numbered from 1, and each is one line
+    for line in lines if follow else itertools.islice(lines, there):
         click.echo(line)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from runtime import guard, logs, settings, signals
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 data_option = click.option(
     "--data", default=str(settings.DEFAULT), show_default=True, help="Folder for keys, caches and databases."
@@ -86,9 +90,9 @@ def validator(data: str, log_level: str, node_url: str, store: str | None, name:
     )
 
 
-def worker_options(command: click.Command) -> click.Command:
+def worker_options(command: F) -> F:
     """The options of a worker, also for programs that run one in another way."""
-    options = [
+    options: list[Callable[[F], F]] = [
         click.option("--name", default="worker", show_default=True, help="Names its cache; shown to others."),
         click.option("--wallet", help="The key it signs with [default: NAME]."),
         click.option("--memory", type=int, help="Bound on its training process's data, MiB."),

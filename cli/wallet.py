@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from chain.schema import Address
 from chain.transactions import Transfer
 from chain.wallets import Wallets
 from cli import targets
@@ -68,6 +69,6 @@ def send(sender: str, recipient: str, amount: int, data: str, node: str | None, 
     emit(answer, as_json, lambda: f"sent in block {answer['height']}: transaction {transaction}")
 
 
-def _address(data: str, who: str) -> str:
+def _address(data: str, who: str) -> Address:
     """An address as it is, or that of a named wallet."""
-    return who.lower() if who.startswith("0x") else Wallets(DataFolder(data).wallets).address(who)
+    return Address(who.lower()) if who.startswith("0x") else Wallets(DataFolder(data).wallets).address(who)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chain.client import NodeClient, NodeError, View
-from chain.finality import choose_vote
+from chain.finality import next_vote
 from chain.keys import Key
+from chain.schema import Hash
 from chain.state import Finality
 from chain.transactions import VoteCheckpoint
 from chain.voting import VoteFile
@@ -28,7 +29,7 @@ class CheckpointVoter:
         Raises `chain.client.NodeUnavailable`.
         """
         view = self._client.finality()
-        vote = choose_vote(view.value, view.head, view.height, self._votes.last)
+        vote = next_vote(view.value, Hash(view.head), view.height, self._votes.last)
         if vote is None:
             return self._again(view)
         self._votes.record(vote)

@@ -134,11 +134,9 @@ def _candidate(job: Job) -> tuple[Cid, ...]:
 
 def _artifact(job: Job, made: str) -> Cid:
     """The model that an update or aggregate of the job submitted."""
-    for round_ in job.round_list:
-        for statement in (*round_.updates, *round_.aggregates):
-            if statement.id == made:
-                return statement.artifact
-    raise KeyError(made)
+    found = {u.id: u.artifact for round_ in job.round_list for u in round_.updates}
+    found |= {a.id: a.artifact for round_ in job.round_list for a in round_.aggregates}
+    return found[Cid(made)]
 
 
 def _short(ids: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chain.client import NodeRefused
+from chain.schema import Cid, Hash
 from chain.state import Job
 from chain.transactions import SubmitAggregate
 from ipfs.errors import ContentError
@@ -72,7 +73,7 @@ def _aggregate(context: WorkerContext, job: Job, round_: int) -> SubmitAggregate
         attempt=job.attempt,
         round=round_,
         updates=tuple(update.id for update in accepted),
-        artifact=context.store.add(aggregated.artifact),
+        artifact=Cid(context.store.add(aggregated.artifact)),
         score=aggregated.score,
-        environment=environment_id(),
+        environment=Hash(environment_id()),
     )

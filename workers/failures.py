@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chain.client import NodeClient, NodeError
 from chain.keys import Key
+from chain.schema import Cid
 from chain.transactions import ReportFailure
 from ipfs.errors import ContentCorrupt, ContentError, ContentLooping, ContentTooLarge, InvalidCid
 from learning.errors import LearningError
@@ -55,13 +56,13 @@ def report(
     code, message, cids, asked = failure_of(error)
     log.warning("cannot do it", job=job, round=round_, partition=partition, code=code, message=message)
     payload = ReportFailure(
-        job=job,
+        job=Cid(job),
         attempt=attempt,
         round=round_,
         partition=partition,
         code=code,
         message=_clip(message, MAX_MESSAGE),
-        cids=cids,
+        cids=tuple(Cid(cid) for cid in cids),
         asked=_clip(asked, MAX_ASKED),
     )
     try:

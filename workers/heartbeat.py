@@ -31,12 +31,12 @@ def announce(url: str, address: str, name: str, pid: int, environment: str) -> N
 def keep(url: str, address: str, stop: threading.Event) -> None:
     """Keep the worker's key until `stop`, then remove it; also over a restart of Redis, which forgets it."""
     client = redis.Redis.from_url(url)
-    document: bytes | None = None
+    document: bytes | str | None = None
     while not stop.wait(INTERVAL if document else 0.2):
         try:
             found = client.getex(PREFIX + address, ex=TTL)
             if found is not None:
-                document = bytes(found)
+                document = found
             elif document is not None:
                 client.set(PREFIX + address, document, ex=TTL)
         except redis.RedisError as error:

@@ -29,12 +29,12 @@ def register(app: Celery, settings: WorkerSettings) -> None:
             held.append(settings.open_context())
         return held[0]
 
-    @app.task(name=TRAIN, bind=False)
+    @app.task(name=TRAIN)  # type: ignore[untyped-decorator]  # Celery has no types
     def train(job: str, attempt: int, round: int, partition: int) -> None:
         outcome = _unless_away(lambda: train_partition(context(), job, attempt, round, partition))
         log.info("train", job=job, attempt=attempt, round=round, partition=partition, outcome=outcome)
 
-    @app.task(name=AGGREGATE, bind=False)
+    @app.task(name=AGGREGATE)  # type: ignore[untyped-decorator]
     def aggregate(job: str, attempt: int, round: int) -> None:
         outcome = _unless_away(lambda: aggregate_round(context(), job, attempt, round))
         log.info("aggregate", job=job, attempt=attempt, round=round, outcome=outcome)

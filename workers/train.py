@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chain.client import NodeRefused
+from chain.schema import Cid, Hash
 from chain.state import Job
 from chain.transactions import ClaimPartition, SubmitUpdate
 from ipfs.errors import ContentError
@@ -25,7 +26,7 @@ def train_partition(context: WorkerContext, job_id: str, attempt: int, round_: i
     refusal = why_not(job, attempt, round_, partition, context.key.address)
     if job is None or refusal:
         return refusal
-    claim = ClaimPartition(job=job_id, attempt=attempt, round=round_, partition=partition)
+    claim = ClaimPartition(job=job.id, attempt=attempt, round=round_, partition=partition)
     try:
         with Lease(context.client, context.key, claim) as lease:
             try:
@@ -88,13 +89,13 @@ def _update(context: WorkerContext, job: Job, round_: int, partition: int) -> Su
         attempt=job.attempt,
         round=round_,
         partition=partition,
-        seed=session.recipe.seed,
-        base=None if base is None else base[0],
-        artifact=artifact,
+        seed=Hash(session.recipe.seed),
+        base=None if base is None else Cid(base[0]),
+        artifact=Cid(artifact),
         rows=trained.rows,
         score=trained.score,
         milliseconds=trained.milliseconds,
-        environment=environment_id(),
+        environment=Hash(environment_id()),
     )
 
 
