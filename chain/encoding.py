@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, NoReturn
 
 import libipld
@@ -25,6 +26,7 @@ _CODECS = frozenset(b"\x55\x70\x71")  # raw, dag-pb, dag-cbor
 _SAFE_HEADS = 200
 _CONTAINER_HEADS = bytes(range(0x80, 0xC0))  # CBOR major types 4 (array) and 5 (map)
 _TAGS = bytes(range(0xC0, 0xE0))
+_JSON_TOKENS = re.compile(r'[\[\]{}]|"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
 
 
 class Link(str):
@@ -118,9 +120,7 @@ def write_raw(value: Any) -> bytes:
 
 def to_json(obj: object) -> str:
     """DAG-JSON in its canonical form: no spaces, keys sorted, links as {"/": cid}. Raises InvalidEncoding."""
-    return json.dumps(
-        _to_json(obj, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
+    return json.dumps(_to_json(obj, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def from_json(text: str | bytes, limit: int = 8 * 1024 * 1024) -> Any:
@@ -132,9 +132,8 @@ def from_json(text: str | bytes, limit: int = 8 * 1024 * 1024) -> Any:
         raise InvalidEncoding(f"at most {limit} characters", f"{len(text)}")
     try:
         document = text.decode() if isinstance(text, bytes) else text
-        value = json.loads(
-            document, object_pairs_hook=_json_map, parse_float=_no_float, parse_constant=_no_float
-        )
+        guard_json_depth(document)
+        value = json.loads(document, object_pairs_hook=_json_map, parse_float=_no_float, parse_constant=_no_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
         raise InvalidEncoding("a JSON document", _first_line(error)) from error
     _to_raw(value, 0)  # the same bounds as for DAG-CBOR
@@ -162,6 +161,17 @@ def _guard_depth(data: bytes) -> None:
     heads = len(data) - len(data.translate(None, _CONTAINER_HEADS + _TAGS))
     if heads > _SAFE_HEADS and _too_deep(data):
         raise InvalidEncoding(f"at most {MAX_DEPTH} lists and maps inside each other", "deeper nesting")
+
+
+def guard_json_depth(text: str) -> None:
+    """Refuse deep nesting before json.loads meets it on the C stack. Raises InvalidEncoding."""
+    if text.count("[") + text.count("{") <= 2 * MAX_DEPTH:
+        return
+    depth = 0
+    for token in _JSON_TOKENS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > 2 * MAX_DEPTH:  # a link is a level more here than in the value
+            raise InvalidEncoding(f"at most {MAX_DEPTH} lists and maps inside each other", "deeper nesting")
 
 
 def _too_deep(data: bytes) -> bool:
@@ -210,9 +220,7 @@ def _to_raw(obj: object, depth: int) -> Any:
         return [_to_raw(item, depth + 1) for item in obj]  # type: ignore[attr-defined]
     if kind is dict:
         return {_key(key): _to_raw(item, depth + 1) for key, item in obj.items()}  # type: ignore[attr-defined]
-    raise InvalidEncoding(
-        "null, a boolean, an integer, text, a list, a map or a link", f"{kind.__name__} {shown(obj)}"
-    )
+    raise InvalidEncoding("null, a boolean, an integer, text, a list, a map or a link", f"{kind.__name__} {shown(obj)}")
 
 
 def _from_raw(value: Any, depth: int) -> Any:
@@ -236,7 +244,7 @@ def _from_raw(value: Any, depth: int) -> Any:
 
 def _to_json(obj: object, depth: int) -> Any:
     if type(obj) is Link:
-        return {"/": str(obj)}
+        return {"/": cid_to_text(cid_to_bytes(obj))}
     if type(obj) is list and depth < MAX_DEPTH:
         return [_to_json(item, depth + 1) for item in obj]
     if type(obj) is dict and depth < MAX_DEPTH:

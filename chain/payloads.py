@@ -16,7 +16,8 @@ from typing import Annotated, ClassVar, Literal
 
 import rfc8785
 
-from chain.errors import InvalidField
+from chain.encoding import guard_json_depth
+from chain.errors import InvalidEncoding, InvalidField
 from chain.params import Params
 from chain.schema import Address, Cid, Hash, Items, Range, Text
 
@@ -29,17 +30,16 @@ MAX_ATTEMPTS = 8
 def is_canonical_json(text: str) -> bool:
     """Whether `text` is the RFC 8785 form of some JSON object."""
     try:
+        guard_json_depth(text)
         value = json.loads(text)
         return isinstance(value, dict) and rfc8785.dumps(value) == text.encode()
-    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+    except (InvalidEncoding, ValueError, RecursionError, rfc8785.CanonicalizationError):
         return False
 
 
 Name = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9._-]*", "a name: a-z, 0-9, then also . _ -")]
 Word = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9_]*", "a word of a-z, 0-9 and _")]
-Spec = Annotated[
-    str, Text(2, 16_384, expected="a JSON object in canonical form (RFC 8785)", check=is_canonical_json)
-]
+Spec = Annotated[str, Text(2, 16_384, expected="a JSON object in canonical form (RFC 8785)", check=is_canonical_json)]
 Reason = Annotated[str, Text(0, 1000)]
 Asked = Annotated[str, Text(0, 200)]
 Task = Literal["classification", "regression"]
@@ -130,9 +130,7 @@ class RegisterModel(Payload):
                 "a holdout dataset that is not trained on", self.holdout_dataset or "", "holdout_dataset"
             )
         if self.audit_fraction != MILLION:
-            raise InvalidField(
-                f"{MILLION}: every update is replayed", str(self.audit_fraction), "audit_fraction"
-            )
+            raise InvalidField(f"{MILLION}: every update is replayed", str(self.audit_fraction), "audit_fraction")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""What waits, in which order, within which bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.errors import (
+    ChainError,
+    Conflict,
+    Duplicate,
+    Expired,
+    Forbidden,
+    InvalidSignature,
+    MempoolFull,
+    NotYet,
+    WrongNetwork,
+)
+from chain.keys import Key
+from chain.mempool import Check, Limits, Mempool
+from chain.params import DEVELOPMENT
+from chain.schema import Hash
+from chain.transactions import Payload, Signed, Transfer, VoteCheckpoint
+
+NOW = 1_700_000_000_000
+GENESIS = Hash("ab" * 32)
+ALICE, BOB = Key(b"\x01" * 32), Key(b"\x02" * 32)
+SignedOf = Callable[..., Signed]
+
+
+def _valid(signed: Signed) -> None:
+    """The state has nothing against it."""
+
+
+def _refusing(error: ChainError) -> Check:
+    def check(signed: Signed) -> None:
+        raise error
+
+    return check
+
+
+def _pool(**limits: int) -> Mempool:
+    return Mempool(DEVELOPMENT, GENESIS, Limits(**limits))
+
+
+@pytest.fixture(scope="module")
+def transfers(signed_of: SignedOf) -> list[Signed]:
+    """Ten of Alice's, then one of Bob's."""
+    return [
+        *(signed_of(Transfer(BOB.address, 1), salt=f"{number:032x}") for number in range(10)),
+        signed_of(Transfer(ALICE.address, 1), BOB),
+    ]
+
+
+def test_a_transaction_waits_once(transfers: list[Signed]) -> None:
+    pool = _pool()
+    assert pool.add(transfers[0], NOW, _valid)
+    assert not pool.add(transfers[0], NOW, _valid)
+    assert len(pool) == 1
+    assert transfers[0].id in pool
+    assert pool.size == len(transfers[0].data)
+    waiting = pool.get(transfers[0].id)
+    assert waiting is not None
+    assert (waiting.signed, waiting.held) == (transfers[0], None)
+    pool.remove([transfers[0].id, transfers[1].id])
+    assert (len(pool), pool.size, pool.get(transfers[0].id)) == (0, 0, None)
+
+
+def test_what_is_invalid_does_not_get_in(transfers: list[Signed]) -> None:
+    pool, first = _pool(), transfers[0]
+    forged = Signed(first.body, transfers[1].signature)
+    foreign = dataclasses.replace(first.body, genesis=Hash("00" * 32))
+    for signed, now, check, error in (
+        (forged, NOW, _valid, InvalidSignature),
+        (Signed(foreign, first.signature), NOW, _valid, WrongNetwork),
+        (first, first.body.expires, _valid, Expired),
+        (first, NOW, _refusing(Forbidden("no")), Forbidden),
+        (first, NOW, _refusing(Duplicate("done")), Duplicate),
+    ):
+        with pytest.raises(error):
+            pool.add(signed, now, check)
+    assert (len(pool), pool.size) == (0, 0)
+
+
+def test_what_is_too_early_is_held_until_its_time_comes(transfers: list[Signed]) -> None:
+    pool, first = _pool(), transfers[0]
+    pool.add(first, NOW, _refusing(NotYet("the version compared with is not in service")))
+    held = pool.get(first.id)
+    assert held is not None
+    assert isinstance(held.held, NotYet)
+    assert pool.recheck(NOW, _refusing(NotYet("still not"))) == ()
+    assert pool.recheck(NOW, _valid) == ()
+    free = pool.get(first.id)
+    assert free is not None
+    assert free.held is None
+
+
+def test_a_new_head_drops_what_became_invalid_and_says_why(transfers: list[Signed]) -> None:
+    pool = _pool()
+    for signed in transfers:
+        pool.add(signed, NOW, _valid)
+    against = Conflict("taken")
+
+    def check(signed: Signed) -> None:
+        if signed in transfers[:2]:
+            raise against
+
+    assert [(drop.signed, drop.error) for drop in pool.recheck(NOW, check)] == [
+        (transfers[0], against),
+        (transfers[1], against),
+    ]
+    dropped = pool.recheck(transfers[2].body.expires, _valid)
+    assert {type(drop.error) for drop in dropped} == {Expired}
+    assert (len(pool), pool.size) == (0, 0)
+
+
+def test_checkpoint_votes_come_first_then_votes_then_the_oldest(
+    transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    higher, lower = (signed_of(VoteCheckpoint(GENESIS, 0, Hash("cd" * 32), height)) for height in (5, 4))
+    vote = signed_of(examples["vote_model"])
+    pool = _pool()
+    for signed in (transfers[3], higher, transfers[1], vote, lower, transfers[2]):
+        pool.add(signed, NOW, _valid)
+    assert pool.ordered() == (lower, higher, vote, transfers[3], transfers[1], transfers[2])
+    assert next(iter(pool)).signed == transfers[3]
+    assert pool.recheck(NOW + 10**9, _valid)  # all expire,
+    assert pool.ordered() == (lower, higher)  # but checkpoint votes
+
+
+def test_one_sender_does_not_hold_up_the_others(transfers: list[Signed]) -> None:
+    pool = _pool(sender_quota=3)
+    for signed in transfers:
+        pool.add(signed, NOW, _valid)
+    assert pool.ordered() == (*transfers[:3], transfers[10], *transfers[3:10])
+
+
+def test_bounds_hold_and_leave_room_for_votes(
+    transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    for pool, held in (
+        (_pool(transactions=2, votes=1), 2),
+        (_pool(per_sender=2, votes=1), 2),
+        (_pool(size=2 * len(transfers[0].data), votes=1), 2),
+    ):
+        for signed in transfers[:held]:
+            pool.add(signed, NOW, _valid)
+        with pytest.raises(MempoolFull):
+            pool.add(transfers[5], NOW, _valid)
+        assert pool.add(signed_of(examples["vote_checkpoint"]), NOW, _valid)
+        with pytest.raises(MempoolFull):
+            pool.add(transfers[5], NOW, _valid)
+        pool.remove([transfers[0].id, signed_of(examples["vote_checkpoint"]).id])
+        assert pool.add(transfers[5], NOW, _valid)
+
+
+def test_the_books_agree_after_any_history(transfers: list[Signed]) -> None:
+    steps = st.lists(st.tuples(st.sampled_from(["add", "remove", "recheck"]), st.integers(0, 10)), max_size=30)
+
+    @given(steps)
+    def live(history: list[tuple[str, int]]) -> None:
+        pool, model = _pool(sender_quota=2), {}
+        for what, number in history:
+            signed = transfers[number]
+            if what == "add":
+                assert pool.add(signed, NOW, _valid) == (signed.id not in model)
+                model.setdefault(signed.id, signed)
+            elif what == "remove":
+                pool.remove([signed.id])
+                model.pop(signed.id, None)
+            else:
+                pool.recheck(
+                    NOW, lambda other, drop=signed: _refusing(Conflict("no"))(other) if other == drop else None
+                )
+                model.pop(signed.id, None)
+            assert [waiting.signed for waiting in pool] == list(model.values())
+            assert set(pool.ordered()) == set(model.values())
+            assert pool.size == sum(len(other.data) for other in model.values())
+
+    live()

@@ -1,0 +1,103 @@
+"""Wallets are keystores that any Ethereum wallet opens, in a private folder."""
+
+from __future__ import annotations
+
+import json
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from eth_account import Account
+
+from chain.errors import WalletError
+from chain.keys import Key
+from chain.wallets import Wallets, generate, open_keystore
+
+
+@pytest.fixture
+def wallets(tmp_path: Path) -> Wallets:
+    return Wallets(tmp_path / "wallets")
+
+
+def test_a_wallet_is_loaded_as_it_was_created(wallets: Wallets) -> None:
+    assert wallets.list() == ()
+    created = {name: wallets.create(name).address for name in ("worker-1", "alice")}
+    assert wallets.list() == ("alice", "worker-1")
+    assert wallets.addresses() == created
+    assert {name: Wallets(wallets.folder).load(name).address for name in created} == created
+    assert wallets.ensure("alice").address == created["alice"]
+    assert wallets.ensure("bob").address == wallets.load("bob").address
+
+
+def test_the_files_are_private(wallets: Wallets) -> None:
+    wallets.create("alice")
+    assert stat.S_IMODE(wallets.folder.stat().st_mode) == 0o700
+    names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in wallets.folder.iterdir()}
+    assert names == {".password": 0o600, "alice.json": 0o600}
+
+
+def test_eth_account_opens_it(wallets: Wallets) -> None:
+    key = wallets.create("alice")
+    content = json.loads((wallets.folder / "alice.json").read_text())
+    password = (wallets.folder / ".password").read_text().strip()
+    assert bytes(Account.decrypt(content, password)) == key.secret
+
+
+def test_a_keystore_of_somebody_else_opens_with_its_password(tmp_path: Path) -> None:
+    secret = bytes(range(1, 33))
+    content = Account.encrypt(secret, "correct horse", kdf="scrypt", iterations=2)
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(content))
+    assert open_keystore(path, "correct horse").address == Key(secret).address
+    with pytest.raises(WalletError, match="password"):
+        open_keystore(path, "wrong")
+    path.write_text(json.dumps(content | {"address": "00" * 20}))
+    with pytest.raises(WalletError, match="expected the key of 0x0000"):
+        open_keystore(path, "correct horse")
+
+
+def test_a_name_is_given_once(wallets: Wallets) -> None:
+    first = wallets.create("alice")
+    with pytest.raises(WalletError, match="a name that is free"):
+        wallets.create("alice")
+    assert wallets.load("alice").address == first.address
+
+
+@pytest.mark.parametrize("name", ["", "../alice", "a/b", ".password", "Alice", "x" * 65, "a\n", "a\x00"])
+def test_other_names_touch_no_file(name: str, wallets: Wallets) -> None:
+    for use in (wallets.create, wallets.load, wallets.ensure, wallets.address):
+        with pytest.raises(WalletError, match="wallet's name"):
+            use(name)
+    assert not wallets.folder.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 60_000, '{"version": 1}', '{"version": 3}', "\udcff"])
+def test_other_files_are_refused(content: str, wallets: Wallets) -> None:
+    with pytest.raises(WalletError, match="no file"):
+        wallets.load("alice")
+    (wallets.folder / "alice.json").write_bytes(content.encode(errors="surrogateescape"))
+    for use in (wallets.load, wallets.address):
+        with pytest.raises(WalletError):
+            use("alice")
+
+
+def test_many_at_once_get_one_wallet(wallets: Wallets) -> None:
+    barrier, addresses = threading.Barrier(4), []
+
+    def ensure() -> None:
+        barrier.wait(10)
+        addresses.append(wallets.ensure("shared").address)
+
+    threads = [threading.Thread(target=ensure) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(addresses) == 4
+    assert len(set(addresses)) == 1
+    assert sorted(path.name for path in wallets.folder.iterdir()) == [".password", "shared.json"]
+
+
+def test_generated_keys_differ() -> None:
+    assert len({generate().address for _ in range(20)}) == 20
