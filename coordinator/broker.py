@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
 from coordinator.scheduler import Task
+from runtime.broker import client_url
 
 #: Keys that workers keep in Redis while they live.
 HEARTBEATS = "assay:worker:*"
@@ -33,21 +33,13 @@ class Worker:
     environment: str
 
 
-def redis_url(broker: str) -> str:
-    """The URL that redis-py takes, from the one that Celery takes (`redis+socket://PATH?virtual_host=DB`)."""
-    if not broker.startswith("redis+socket://"):
-        return broker
-    path = urlsplit(broker.removeprefix("redis+socket://")).path
-    return f"unix://{path}"
-
-
 class Broker:
     """One broker. May be shared by threads. Its methods raise `BrokerUnavailable`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._redis: redis.Redis = redis.Redis.from_url(
-            redis_url(url), socket_timeout=3, socket_connect_timeout=3
+            client_url(url), socket_timeout=3, socket_connect_timeout=3
         )
         self._celery = Celery("assay", broker=url, set_as_current=False)
         self._celery.conf.update(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from chain.client import NodeClient
-from chain.errors import WalletError
 from chain.keys import Key
 from chain.wallets import Wallets
 from coordinator.app import create_app
@@ -39,9 +39,13 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], Non
     numeric.pin()
     listener = listen(settings.host, settings.port)
     outbox = Outbox(settings.folder / "outbox.sqlite")
-    found, threads, close = assemble(settings, outbox, stop)
+    broker = Broker(settings.broker) if settings.broker else None
+    parts = assemble(settings, outbox, stop, broker)
+    found = parts.services
     app = create_app(found)
-    started = [threading.Thread(target=target, name=name, daemon=True) for name, target in threads.items()]
+    started = [
+        threading.Thread(target=target, name=name, daemon=True) for name, target in parts.threads.items()
+    ]
 
     def ready(port: int) -> None:
         for thread in started:
@@ -58,16 +62,22 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], Non
         for thread in started:
             if thread.ident is not None:
                 thread.join(STOP_SECONDS / len(started))
-        close()
+        parts.close()
 
 
-def assemble(
-    settings: Settings, outbox: Outbox, stop: threading.Event
-) -> tuple[Services, dict[str, Callable[[], None]], Callable[[], None]]:
-    """All parts, what is to run in a thread each, and how to let go of them."""
+@dataclass(frozen=True)
+class Parts:
+    """`threads`: what is to run in a thread each until the stop; `close` lets go of everything after that."""
+
+    services: Services
+    threads: dict[str, Callable[[], None]]
+    close: Callable[[], None]
+
+
+def assemble(settings: Settings, outbox: Outbox, stop: threading.Event, broker: Broker | None) -> Parts:
+    """All parts of a coordinator; nothing is started. Raises `WalletError`."""
     node = NodeClient(settings.node)
     store = open_store(settings.store_address)
-    broker = Broker(settings.broker) if settings.broker else None
     ledger = Ledger(node, hosted_key(settings), outbox)
     follower = Follower(node)
     cache = settings.folder / "cache"
@@ -92,16 +102,9 @@ def assemble(
         outbox.close()
         store.close()
 
-    return found, threads, close
+    return Parts(found, threads, close)
 
 
 def hosted_key(settings: Settings) -> Key:
     """The wallet that signs for the convenience routes, made at the first start. Raises `WalletError`."""
-    wallets = Wallets(settings.wallet_folder)
-    try:
-        return wallets.load(settings.key)
-    except WalletError:
-        if settings.key in wallets.list():
-            raise
-        wallets.create(settings.key)
-        return wallets.load(settings.key)
+    return Wallets(settings.wallet_folder).ensure(settings.key)
