@@ -10,7 +10,7 @@ then the lowest hash.  Never a branch that leaves out the last final block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -47,6 +47,8 @@ from chain.transactions import Signed
 #: Blocks below the last final one whose states are kept, to tell when a branch from there becomes final as
 #: well.
 KEPT_BELOW_FINAL = 128
+#: Blocks forgotten at a time.
+PRUNE_EVERY = 64
 #: Blocks held because their parent is missing; the oldest is dropped for the next.
 MAX_ORPHANS = 64
 #: Blocks held because their time has not come.
@@ -128,7 +130,7 @@ class Tree:
     heights: immutables.Map[int, tuple[Hash, ...]]
     """Ids of all blocks kept at a height."""
     branch: immutables.Map[int, Hash]
-    """The head's branch."""
+    """The head's branch: of the blocks kept, and of those below that their states still speak of."""
     lowest: int
     """Height of the lowest block kept."""
     orphans: tuple[Block, ...] = ()
@@ -139,8 +141,17 @@ class Tree:
 class Blockchain:
     """The tree of one network."""
 
-    def __init__(self, genesis: Genesis, params: Params, root: Entry | None = None) -> None:
-        """Start from the genesis block or, after a restart, from ``root``: a final block and its state."""
+    def __init__(
+        self,
+        genesis: Genesis,
+        params: Params,
+        root: Entry | None = None,
+        below: Mapping[int, Hash] | None = None,
+    ) -> None:
+        """Start from the genesis block or, after a restart, from ``root``: a final block and its state.
+
+        ``below`` has the ids of the blocks under ``root`` from the one that is final by its own state.
+        """
         self.params = params
         self.genesis = genesis
         first = genesis_entry(genesis, params)
@@ -152,7 +163,7 @@ class Blockchain:
             final=root,
             entries=immutables.Map({root.id: root}),
             heights=immutables.Map({root.height: (root.id,)}),
-            branch=immutables.Map({root.height: root.id}),
+            branch=immutables.Map({**(below or {}), root.height: root.id}),
             lowest=root.height,
         )
         # The block built last and what it leads to, so that a block mined here is not applied twice.
@@ -192,7 +203,7 @@ class Blockchain:
     def at_height(self, height: int) -> Entry | None:
         """The block at this height of the head's branch, if it is still kept."""
         block = self._tree.branch.get(height)
-        return None if block is None else self._tree.entries[block]
+        return None if block is None else self._tree.entries.get(block)
 
     def branch(self, above: int) -> list[Entry]:
         """The head's branch above a height, lowest first; what is no longer kept is left out."""
@@ -375,16 +386,31 @@ class Blockchain:
 
     def _prune(self, tree: Tree) -> Tree:
         lowest = max(tree.lowest, tree.final.height - KEPT_BELOW_FINAL)
-        if lowest == tree.lowest:
+        if lowest < tree.lowest + PRUNE_EVERY:
             return tree
-        entries, heights, branch = tree.entries, tree.heights, tree.branch
-        for height in range(tree.lowest, lowest):
-            for block in heights.get(height, ()):
-                entries = entries.delete(block)
-            heights = heights.delete(height)
-            branch = branch.delete(height)
-        orphans = tuple(b for b in tree.orphans if b.commitment.height > lowest)
-        return replace(tree, entries=entries, heights=heights, branch=branch, lowest=lowest, orphans=orphans)
+        root = tree.branch[lowest]
+        kept: dict[str, Entry] = {}
+        heights: dict[int, tuple[Hash, ...]] = {}
+        for height in sorted(tree.heights):
+            # A branch from below the lowest block leaves with the blocks it grew from.
+            ids = tuple(
+                block
+                for block in tree.heights[height]
+                if block == root or (height > lowest and tree.entries[block].parent in kept)
+            )
+            if height >= lowest and ids:
+                heights[height] = ids
+                kept.update((block, tree.entries[block]) for block in ids)
+        # Votes in blocks on the lowest one may name blocks from the last one that is final by its state.
+        _, _, named, _ = self._finality(kept[root])
+        return replace(
+            tree,
+            entries=immutables.Map(kept),
+            heights=immutables.Map(heights),
+            branch=immutables.Map({h: block for h, block in tree.branch.items() if h >= named}),
+            lowest=lowest,
+            orphans=tuple(block for block in tree.orphans if block.commitment.height > lowest),
+        )
 
     # ------------------------------------------------------------------ building
 

@@ -18,7 +18,7 @@ from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
 from chain.params import Genesis, Params
-from chain.schema import Address
+from chain.schema import Address, Hash
 from chain.state import BlockDraft, State, next_deadline
 from chain.store import Snapshot, Store, StoredBlock, StoreError
 from chain.transactions import Signed, VoteCheckpoint
@@ -408,7 +408,8 @@ def _load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
         )
     root = _root(params, store)
     if root is not None:
-        chain = Blockchain(genesis, params, root)
+        below = _below(store, root)
+        chain = Blockchain(genesis, params, root, below)
     for stored in store.blocks_above(chain.head.height):
         block = Block.decode(stored.data, params.max_block_bytes)
         if chain.entry(block.header.parent) is not None:
@@ -420,6 +421,16 @@ def _load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
             f"{chain.head.id}: the file is damaged, or was written under other rules; restore a copy"
         )
     return chain
+
+
+def _below(store: Store, root: Entry) -> dict[int, Hash]:
+    """Ids of the blocks under ``root`` that votes above it may still name."""
+    found = {}
+    for height in range(root.state.finality.final_height, root.height):
+        block = store.branch_at(height)
+        if block is not None:
+            found[height] = Hash(block)
+    return found
 
 
 def _root(params: Params, store: Store) -> Entry | None:
