@@ -126,5 +126,5 @@ def _value(index: int, feature: FeatureStatistics, value: Any) -> Any:
             if math.isfinite(number):
                 return number
     raise InvalidData(
-        f"row {index}: feature {feature.name!r} must be {expected} or null, came {str(value)[:80]!r}"
+        f"row {index}: feature {feature.name!r} must be {expected} or null, came {repr(value)[:80]}"
     )

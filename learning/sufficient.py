@@ -31,7 +31,7 @@ from learning.solving import Moments, Units, least_squares, naive_bayes
 FRACTION_BITS = 32
 _LIMIT = 2.0**47
 _CHUNK = 2**20
-MAX_COLUMNS = 2_048
+MAX_COLUMNS = 1_024
 MAX_ROWS = 2**31
 Integers = npt.NDArray[Any]  # of Python integers (dtype object)
 

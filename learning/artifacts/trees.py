@@ -40,9 +40,7 @@ def unpack_trees(fields: Fields, features: int, outputs: int) -> list[Any]:
     """The trees again. `outputs` is the number of values in a node: the classes, or 1. Raises InvalidArtifact."""
     offset, count = _take_offsets(fields)
     template = Tree(1, np.array([1], dtype=np.intp), 1).__getstate__()["nodes"].dtype
-    nodes = np.zeros(count, dtype=template)
-    for name in template.names:
-        nodes[name] = fields.take(f"tree.{name}", template[name].str, (count,))
+    nodes = _records(fields, "tree", template, count)
     value = fields.take("tree.value", "<f8", (count, outputs))
     left, right = nodes["left_child"].astype(np.int64), nodes["right_child"].astype(np.int64)
     leaf = left == _LEAF
@@ -78,9 +76,7 @@ def unpack_predictors(fields: Fields, features: int) -> list[Any]:
     """The predictors again. Raises InvalidArtifact."""
     offset, count = _take_offsets(fields)
     dtype = np.dtype(PREDICTOR_RECORD_DTYPE)
-    nodes = np.zeros(count, dtype=dtype)
-    for name in dtype.names or ():
-        nodes[name] = fields.take(f"node.{name}", dtype[name].str, (count,))
+    nodes = _records(fields, "node", dtype, count)
     if nodes["is_categorical"].any():
         raise InvalidArtifact("a tree splits on categories; they are one-hot columns here")
     if (nodes["is_leaf"] > 1).any() or (nodes["missing_go_to_left"] > 1).any():
@@ -101,6 +97,15 @@ def _take_offsets(fields: Fields) -> tuple[Ints, int]:
     if not 2 <= len(offset) <= MAX_TREES + 1 or offset[0] != 0 or (np.diff(offset) < 1).any():
         raise InvalidArtifact("the offsets of an artifact's trees must start at 0 and rise")
     return offset, int(offset[-1])
+
+
+def _records(fields: Fields, prefix: str, dtype: np.dtype[Any], count: int) -> npt.NDArray[Any]:
+    # All fields are there in full before anything of the claimed size is allocated.
+    columns = {name: fields.take(f"{prefix}.{name}", dtype[name].str, (count,)) for name in dtype.names or ()}
+    nodes = np.zeros(count, dtype=dtype)
+    for name, column in columns.items():
+        nodes[name] = column
+    return nodes
 
 
 def _check_features(used: npt.NDArray[Any], features: int) -> None:
