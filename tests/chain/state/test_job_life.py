@@ -32,7 +32,7 @@ from chain.errors import (
     InvalidTransaction,
     WrongNetwork,
 )
-from chain.state import State, explain, next_deadline, record_digest
+from chain.state import State, explain, record_digest
 from chain.transactions import (
     CancelJob,
     ClaimPartition,
@@ -83,6 +83,10 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
             self.accepted += 1
             return True
 
+        def may_send(self, name: str) -> bool:
+            account = self.chain.state.accounts[self.chain.address(name)]
+            return bool(account.balance >= self.chain.params.minimum_balance)
+
         def job(self, pick: int, *, running: bool = True) -> Any:
             """Some job; one that is open where there is one, if asked."""
             state: State = self.chain.state
@@ -104,10 +108,16 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
             accepted = self.send(
                 opener,
                 self.chain.job(
-                    rounds=rounds, attempts=attempts, partitions=partitions, minimum_updates=least, model=model
+                    rounds=rounds,
+                    attempts=attempts,
+                    partitions=partitions,
+                    minimum_updates=least,
+                    model=model,
+                    round_ms=300_000,
+                    vote_ms=300_000,
                 ),
             )
-            assert accepted == (least <= partitions)
+            assert accepted == (least <= partitions and self.may_send(opener))
 
         @rule(worker=people, pick=picks, attempt=small, round_=small, partition=st.integers(0, 3))
         def claim_anything(self, worker: str, pick: int, attempt: int, round_: int, partition: int) -> None:
@@ -123,6 +133,24 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
                 at = self.chain.at(job.id)
                 if self.send(worker, ClaimPartition(partition=partition, **at)) and submit:
                     self.send(worker, self.chain.update(job.id, partition, f"{job.id} {partition} {artifact}"))
+
+        @rule(pick=picks, first=workers, second=workers, third=workers, aggregators=st.integers(0, 2))
+        def finish_round(self, pick: int, first: str, second: str, third: str, aggregators: int) -> None:
+            """Train what is missing and aggregate, as far as these workers may."""
+            job = self.job(pick)
+            if job.state == "training" and job.round_list:
+                for partition, worker in enumerate((first, second, third)[: job.partitions]):
+                    self.send(worker, ClaimPartition(partition=partition, **self.chain.at(job.id)))
+                    self.send(worker, self.chain.update(job.id, partition, f"{job.id} {partition}"))
+                aggregate = self.chain.aggregate(job.id)
+                if aggregate.updates:
+                    for worker in (first, second)[:aggregators]:
+                        self.send(worker, aggregate)
+
+        @rule(pick=picks, decision=st.sampled_from(("approve", "reject")), blame=picks)
+        def agree(self, pick: int, decision: str, blame: int) -> None:
+            """All validators vote alike."""
+            self.vote(pick, {0, 1, 2, 3}, decision, blame)
 
         @rule(worker=people, pick=picks, partition=small, wrong=st.sampled_from(("seed", "base", "round", "attempt")))
         def submit_wrongly(self, worker: str, pick: int, partition: int, wrong: str) -> None:
@@ -143,7 +171,7 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
             for partition in job.round_list[-1].partitions if job.round_list else ():
                 if partition.lease is not None and partition.lease.worker != self.chain.address(thief):
                     update = self.chain.update(job.id, partition.index, "stolen")
-                    if next_deadline(self.chain.state) > self.chain.time + 1 and job.state == "training":
+                    if self.chain.state.open_jobs.get(job.id, 0) > self.chain.time + 1:
                         self.chain.refuse(Forbidden, thief, update)
 
         @rule(worker=people, pick=picks, partition=st.none() | small, code=st.sampled_from(("unavailable", "broken")))
@@ -180,8 +208,9 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
             decision=st.sampled_from(("approve", "approve", "reject", "unavailable")),
         )  # fmt: skip
         def vote(self, pick: int, voters: set[int], decision: str, blame: int) -> None:
-            for number in sorted(voters):
-                job = self.job(pick)
+            voting = [job for job in self.chain.state.jobs.values() if job.state == "voting"]
+            for number in sorted(voters) if voting else ():
+                job = self.chain.get(sorted(job.id for job in voting)[pick % len(voting)])
                 if job.state != "voting":
                     return
                 items = [*job.update_ids, *(one.id for round_ in job.round_list for one in round_.aggregates), None]
@@ -247,12 +276,12 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
 
         @rule(sender=people, pick=picks)
         def send_expired_or_elsewhere(self, sender: str, pick: int) -> None:
-            if self.chain.state.accounts[self.chain.address(sender)].balance >= self.chain.params.minimum_balance:
+            if self.may_send(sender):
                 payload = CancelJob(self.job(pick).id)
                 self.chain.refuse(Expired, sender, payload, expires=self.chain.time)
                 self.chain.refuse(WrongNetwork, sender, payload, genesis="1" * 64)
 
-        @rule(milliseconds=st.sampled_from((1, 1_000, 29_000, 31_000, 61_000)))
+        @rule(milliseconds=st.sampled_from((1, 1_000, 29_000, 31_000, 301_000)))
         def time_passes(self, milliseconds: int) -> None:
             self.chain.wait(milliseconds)
 
