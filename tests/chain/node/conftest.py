@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from chain import work
+from chain.client import NodeClient
 from chain.encoding import cid_of
 from chain.finality import choose_vote
 from chain.keys import Key
 from chain.node.core import Node, Receipt
+from chain.node.service import run
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address, Cid, Hash
 from chain.state import Job, record_digest
@@ -254,3 +257,41 @@ class Net:
 @pytest.fixture
 def net() -> Net:
     return Net(VALIDATORS, OWNER, MINER, DEVELOPMENT)
+
+
+@dataclass
+class Served:
+    """A node that serves HTTP from a thread of the test's process."""
+
+    client: NodeClient
+    folder: Path
+    stop: threading.Event
+    thread: threading.Thread
+
+    @property
+    def url(self) -> str:
+        return self.client.url
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+        self.client.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path, net: Net) -> Iterator[Served]:
+    stop, ready, ports = threading.Event(), threading.Event(), list[int]()
+
+    def on_ready(port: int) -> None:
+        ports.append(port)
+        ready.set()
+
+    thread = threading.Thread(
+        target=run, args=(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, stop, on_ready)
+    )
+    thread.start()
+    assert ready.wait(20)
+    found = Served(NodeClient(f"http://127.0.0.1:{ports[0]}", timeout=5), tmp_path / "data", stop, thread)
+    yield found
+    found.end()

@@ -1,0 +1,308 @@
+"""The node's HTTP API, over a socket."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+import requests
+
+from chain.blocks import Block
+from chain.client import NodeClient, NodeRefused, NodeUnavailable, TransactionRefused, WaitTimeout
+from chain.encoding import cid_of, decode, to_json
+from chain.keys import Key
+from chain.schema import Cid, Hash
+from chain.state import Account, Dataset, Job, Model
+from chain.transactions import (
+    CancelJob,
+    ClaimPartition,
+    OpenJob,
+    RegisterDataset,
+    RegisterModel,
+    Signed,
+    Transfer,
+    sign,
+)
+
+CBOR = "application/vnd.ipld.dag-cbor"
+
+
+def content(name: str) -> Cid:
+    return Cid(cid_of(name.encode()))
+
+
+def dataset(name: str = "iris") -> RegisterDataset:
+    return RegisterDataset(name, content("data"), content("manifest"), 150, "species", "classification")
+
+
+def model(name: str = "flowers") -> RegisterModel:
+    return RegisterModel(
+        name, ("iris",), "classification", "accuracy", 1, 0, 1_000_000, 200_000, None,
+        content("statistics"), (Hash("e" * 64),), (), (),
+    )  # fmt: skip
+
+
+def job(name: str = "flowers") -> OpenJob:
+    return OpenJob(
+        name, "iris", '{"class":"sklearn.linear_model.Ridge","params":{}}', 2, 1,
+        '{"scheme":"disjoint"}', "average", 2, 1, 60_000, 60_000,
+    )  # fmt: skip
+
+
+def included(client: NodeClient, payload, key: Key) -> str:
+    sent = client.send(payload, key)
+    client.wait_transaction(sent)
+    return sent
+
+
+def problem(response: requests.Response) -> tuple[int, str]:
+    assert response.headers["Content-Type"] == "application/problem+json"
+    body = response.json()
+    assert {"type", "title", "status", "detail", "code"} <= body.keys()
+    assert body["status"] == response.status_code
+    return response.status_code, body["code"]
+
+
+class TestTransactions:
+    def test_bytes_are_acknowledged_and_mined_at_once(self, served, net):
+        client = served.client
+        began = time.monotonic()
+        sent = client.send(Transfer(net.validators[0].address, 5), net.owner)
+        found = client.wait_transaction(sent)
+        assert time.monotonic() - began < 2
+        assert (found["status"], found["height"], found["kind"]) == ("included", 1, "transfer")
+        assert found["sender"] == net.owner.address
+        assert found["payload"] == {"recipient": net.validators[0].address, "amount": 5}
+        assert client.account(net.validators[0].address) == Account(5)
+
+    def test_dag_json_serves_as_well(self, served, net):
+        signed = served.client.prepare(Transfer(net.validators[0].address, 5), net.owner)
+        response = requests.post(
+            f"{served.url}/transactions", data=to_json(signed.to_object()), timeout=5,
+            headers={"Content-Type": "application/json"},
+        )  # fmt: skip
+        assert (response.status_code, response.json()) == (202, {"transaction": signed.id, "status": "pending"})
+        assert served.client.submit(signed) == signed.id
+
+    def test_forgeries_are_refused_each_with_its_code(self, served, net):
+        client = served.client
+        good = client.prepare(Transfer(net.validators[0].address, 5), net.owner)
+        other = client.prepare(Transfer(net.validators[0].address, 6), net.owner)
+        now = int(time.time() * 1000)
+        before = client.chain()
+        for data, status, code in (
+            (Signed(good.body, other.signature).data, 400, "invalid_signature"),
+            (sign(replace(good.body, genesis=Hash("1" * 64)), net.owner).data, 400, "wrong_network"),
+            (sign(replace(good.body, expires=now - 1), net.owner).data, 400, "expired"),
+            (sign(replace(good.body, expires=now + 10**9), net.owner).data, 400, "expires_too_late"),
+            (good.data + b"\x00", 400, "invalid_encoding"),
+            (b"\xfb" + b"\x00" * 8, 400, "invalid_encoding"),
+            (client.prepare(Transfer(net.owner.address, 10**12), net.owner).data, 422, "insufficient_balance"),
+            (client.prepare(Transfer(net.owner.address, 1), Key(b"\x77" * 32)).data, 403, "forbidden"),
+            (client.prepare(CancelJob(content("no job")), net.owner).data, 422, "unknown"),
+            (b"\x00" * 3_000_000, 413, "request_too_large"),
+        ):
+            response = requests.post(f"{served.url}/transactions", data=data, headers={"Content-Type": CBOR}, timeout=5)
+            assert problem(response) == (status, code), response.text
+        after = client.chain()
+        assert (after["head"], after["pending"]) == (before["head"], 0)
+
+    def test_repeated_after_inclusion_changes_nothing(self, served, net):
+        signed = served.client.prepare(Transfer(net.validators[0].address, 5), net.owner)
+        served.client.submit(signed)
+        served.client.wait_transaction(signed.id)
+        assert served.client.submit(signed) == signed.id
+        assert served.client.account(net.validators[0].address) == Account(5)
+
+    def test_content_types(self, served):
+        url = f"{served.url}/transactions"
+        assert problem(requests.post(url, data=b"x", headers={"Content-Type": "text/plain"}, timeout=5)) == (
+            415, "unsupported_media_type",
+        )  # fmt: skip
+        bad = requests.post(url, data=b"\xff{", headers={"Content-Type": "application/json"}, timeout=5)
+        assert problem(bad) == (400, "invalid_encoding")
+
+    def test_unknown(self, served):
+        assert served.client.transaction(content("nothing")) is None
+        with pytest.raises(WaitTimeout):
+            served.client.wait_transaction(content("nothing"), timeout=0.05)
+
+    def test_waiting_for_one_that_is_dropped_says_why(self, served, net):
+        client = served.client
+        included(client, dataset(), net.owner)
+        included(client, model(), net.owner)
+        opened = included(client, job(), net.owner)
+        # A claim of an attempt that has not begun waits for it, as long as it may.
+        signed = client.prepare(ClaimPartition(Cid(opened), 1, 0, 0), net.owner, expires_in_ms=400)
+        client.submit(signed)
+        assert client.transaction(signed.id)["code"] == "not_yet"
+        with pytest.raises(TransactionRefused) as caught:
+            client.wait_transaction(signed.id, timeout=5)
+        assert caught.value.code == "expired"
+
+
+class TestState:
+    def test_objects_come_back_as_they_are_in_the_state(self, served, net):
+        client = served.client
+        included(client, dataset(), net.owner)
+        included(client, model(), net.owner)
+        opened = included(client, job(), net.owner)
+        found = client.dataset("iris")
+        assert isinstance(found, Dataset)
+        assert (found.data, found.rows, found.height) == (content("data"), 150, 1)
+        assert client.datasets() == [found]
+        shown = client.model_view("flowers")
+        assert isinstance(shown.value, Model)
+        assert shown.final is False
+        assert shown.height >= 2
+        assert client.versions("flowers") == []
+        view = client.job_view(opened)
+        assert isinstance(view.value, Job)
+        assert client.jobs() == [view.value] or client.jobs()[0].id == opened
+        assert [each.id for each in client.jobs("all")] == [opened]
+        assert client.validators().quorum() == 3
+        assert client.finality().value.final_height == 0
+
+    def test_what_does_not_exist_is_none(self, served):
+        client = served.client
+        assert client.dataset("no") is None
+        assert client.model("no") is None
+        assert client.version("no", 1) is None
+        assert client.versions("no") == []
+        assert client.job(content("no")) is None
+        assert client.block(5) is None
+        assert client.raw_block("0" * 64) is None
+        assert client.account("0x" + "9" * 40) == Account(0)
+
+    def test_lists_come_in_pages(self, served, net):
+        client = served.client
+        for n in range(5):
+            client.send(dataset(f"data-{n}"), net.owner)
+        client.wait_transaction(client.send(dataset("data-9"), net.owner))
+        page = requests.get(f"{served.url}/datasets?limit=2", timeout=5).json()
+        names = [item["value"]["name"] for item in page["items"]]
+        while page["next"]:
+            page = requests.get(f"{served.url}/datasets?limit=2&cursor={page['next']}", timeout=5).json()
+            names += [item["value"]["name"] for item in page["items"]]
+        assert names == [f"data-{n}" for n in (0, 1, 2, 3, 4, 9)]
+
+    def test_json_shows_cids_as_text_and_cbor_as_links(self, served, net):
+        included(served.client, dataset(), net.owner)
+        url = f"{served.url}/datasets/iris"
+        assert requests.get(url, timeout=5).json()["value"]["data"] == content("data")
+        raw = requests.get(url, headers={"Accept": CBOR}, timeout=5)
+        assert raw.headers["Content-Type"] == CBOR
+        assert type(decode(raw.content, 10_000)["value"]["data"]).__name__ == "Link"
+
+
+class TestChain:
+    def test_chain_genesis_and_blocks(self, served, net):
+        client = served.client
+        sent = included(client, Transfer(net.validators[0].address, 5), net.owner)
+        chain = client.chain()
+        assert chain["network"] == "development"
+        assert client.genesis() == net.genesis()
+        block = client.block(1)
+        assert block["transactions"][0]["transaction"] == sent
+        assert block["parent"] == client.genesis_hash() == chain["genesis"]
+        raw = client.raw_block(block["hash"])
+        assert raw == client.raw_block(1)
+        assert Block.decode(raw, 10**6).id == block["hash"]
+        listed = client.blocks(limit=1)
+        assert listed["blocks"][0]["height"] == chain["height"] or listed["next"] is not None
+        assert [each["height"] for each in client.blocks(cursor=1)["blocks"]] == [1, 0]
+
+    def test_health(self, served):
+        assert requests.get(f"{served.url}/healthz", timeout=5).status_code == 200
+        assert served.client.ready()
+        assert "assay_node_height 0.0" in requests.get(f"{served.url}/metrics", timeout=5).text
+
+    @pytest.mark.parametrize(
+        "path",
+        ["/chain?x=1", "/blocks?limit=0", "/blocks?limit=501", "/jobs?state=no", "/events?wait=61", "/events?after=x",
+         "/blocks?limit=1&limit=2", "/blocks/xyz", "/log?tail=-1", "/transactions/x?until=never"],
+    )  # fmt: skip
+    def test_parameters_are_strict(self, served, path):
+        assert problem(requests.get(served.url + path, timeout=5)) == (400, "invalid_parameter")
+
+    def test_unknown_routes_are_problems_too(self, served):
+        response = requests.get(f"{served.url}/nothing", timeout=5)
+        assert response.status_code == 404
+        assert response.headers["Content-Type"] == "application/problem+json"
+
+
+class TestEvents:
+    def test_a_long_poll_ends_with_the_event(self, served, net):
+        client = served.client
+        start = client.events()
+        assert start.events == ()
+        got = []
+        waiter = threading.Thread(target=lambda: got.append(client.events(start.next, wait=20)))
+        waiter.start()
+        included(client, Transfer(net.validators[0].address, 5), net.owner)
+        waiter.join(10)
+        kinds = [event.kind for event in got[0].events]
+        assert kinds[:2] == ["block", "transfer"]
+        assert got[0].next == got[0].events[-1].seq
+        assert got[0].run == start.run
+
+    def test_a_long_poll_ends_in_time_without_any(self, served):
+        began = time.monotonic()
+        assert served.client.events(0, wait=0.2).events == ()
+        assert 0.15 < time.monotonic() - began < 2
+
+    def test_beyond_the_newest_event_is_another_run(self, served):
+        with pytest.raises(NodeRefused) as caught:
+            served.client.events(1000)
+        assert caught.value.code == "unknown_event"
+
+    def test_following_begins_with_the_state_and_goes_on(self, served, net):
+        stop = threading.Event()
+        pages = served.client.follow(stop, wait=5)
+        assert next(pages).events == ()
+        included(served.client, Transfer(net.validators[0].address, 5), net.owner)
+        assert next(pages).events[0].kind == "block"
+        stop.set()
+        assert list(pages) == []
+
+    def test_streams_are_bounded(self, served):
+        polls = [
+            threading.Thread(target=lambda: requests.get(f"{served.url}/events?after=0&wait=3", timeout=10))
+            for _ in range(55)
+        ]
+        for poll in polls:
+            poll.start()
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            response = requests.get(f"{served.url}/events?after=0&wait=0.05", timeout=5)
+            if response.status_code == 503:
+                break
+        assert response.status_code == 503
+        assert "Retry-After" in response.headers
+        assert served.client.chain()["height"] == 0  # ordinary requests are answered meanwhile
+        served.stop.set()
+        for poll in polls:
+            poll.join(10)
+
+    def test_the_log_is_streamed_as_it_is_written(self, served, net):
+        client = served.client
+        included(client, Transfer(net.validators[0].address, 5), net.owner)
+        stop = threading.Event()
+        lines = NodeClient(served.url).log(stop, tail=100)
+        first = next(lines)
+        assert " event=block " in first
+        assert " event=transfer " in next(lines)
+        on_disk = (served.folder / "blockchain.log").read_text().splitlines()
+        assert on_disk[0] == first
+        stop.set()
+        served.stop.set()
+        assert list(lines) == []
+
+
+def test_a_node_that_is_gone_is_unavailable(served):
+    served.end()
+    with pytest.raises(NodeUnavailable):
+        served.client.chain()
+    assert not served.client.ready()
