@@ -21,13 +21,6 @@ DESCRIPTION = (
     "documents (RFC 9457); unknown fields are errors; lists take limit and cursor; long operations answer 202 with "
     "Location; streams are Server-Sent Events that Last-Event-ID resumes."
 )
-_GROUPS = {
-    "Datasets": "What is learned from",
-    "Models": "Registered models, their versions and predictions",
-    "Jobs": "From opening to adoption",
-    "Chain": "What everybody agreed on",
-    "Service": "The coordinator itself",
-}
 
 
 class StrictJSON(DefaultJSONProvider):
@@ -58,12 +51,13 @@ def create_app(found: Services) -> Flask:
     app.json = StrictJSON(app)
     app.config.update(
         OPENAPI_VERSION="3.1.0",
+        AUTO_OPERATION_ID=True,
         DESCRIPTION=DESCRIPTION,
-        TAGS=[{"name": name, "description": text} for name, text in _GROUPS.items()],
         VALIDATION_ERROR_STATUS_CODE=400,
         VALIDATION_ERROR_DESCRIPTION="A field is wrong; the answer names it",
-        VALIDATION_ERROR_SCHEMA=schemas.Problem,
-        HTTP_ERROR_SCHEMA=schemas.Problem,
+        # Stand-ins: every error's form is put in by _finish_spec.
+        VALIDATION_ERROR_SCHEMA={},
+        HTTP_ERROR_SCHEMA={},
         MAX_CONTENT_LENGTH=found.settings.max_body,
     )
     attach(app.extensions, found)
@@ -71,7 +65,8 @@ def create_app(found: Services) -> Flask:
     guard.install(app)
     runtime_problems.install(app)
     problems.install(app)
-    app.error_processor(problems.from_validation)
+    # Not error_processor(), which would take over werkzeug's errors as well.
+    app.error_callback = problems.from_validation
     app.spec_processor(_finish_spec)
     for group in (datasets, models, jobs, chain, service):
         app.register_blueprint(group.blueprint)
@@ -81,6 +76,8 @@ def create_app(found: Services) -> Flask:
 def _finish_spec(spec: Any) -> Any:
     """What APIFlask cannot say: bodies of more than one kind, and the media type of problems."""
     components = spec["components"]["schemas"]
+    for stand_in in ("HTTPError", "ValidationError"):
+        components.pop(stand_in, None)
     upload = schemas.DatasetFields.model_json_schema()
     upload["properties"]["file"] = {"type": "string", "format": "binary", "description": "CSV"}
     upload["required"] = [*upload["required"], "file"]
@@ -104,8 +101,10 @@ def _finish_spec(spec: Any) -> Any:
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path, operations in spec["paths"].items():
         for operation in operations.values():
-            if isinstance(operation, dict) and "responses" in operation:
-                for status, answer in operation["responses"].items():
-                    if status[0] in "45" and path != "/readyz":
-                        answer["content"] = problem
+            answers = operation["responses"]
+            for status, answer in answers.items():
+                if status[0] in "45":
+                    answer["content"] = answers["200"]["content"] if path == "/readyz" else problem
+                elif status == "200" and "201" in answers:
+                    answer["content"] = answers["201"]["content"]
     return spec

@@ -35,7 +35,9 @@ MAX_TRANSACTION = 4 << 20
 #: Lines that wait for a slow reader of the log; then it is cut off, and resumes with what is newest.
 MAX_WAITING = 1000
 
-blueprint = APIBlueprint("chain", __name__, url_prefix="/api/v1", tag="Chain")
+blueprint = APIBlueprint(
+    "chain", __name__, url_prefix="/api/v1", tag={"name": "Chain", "description": "What everybody agreed on"}
+)
 
 
 @blueprint.get("/chain")

@@ -19,7 +19,12 @@ from coordinator.routes.paging import page
 from ipfs.errors import ContentError
 from runtime.problems import Problem
 
-blueprint = APIBlueprint("datasets", __name__, url_prefix="/api/v1/datasets", tag="Datasets")
+blueprint = APIBlueprint(
+    "datasets",
+    __name__,
+    url_prefix="/api/v1/datasets",
+    tag={"name": "Datasets", "description": "What is learned from"},
+)
 
 
 @blueprint.post("")

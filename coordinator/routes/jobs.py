@@ -23,7 +23,9 @@ from coordinator.problems import bad_field, unknown
 from coordinator.routes.paging import STREAM, page
 from runtime.serving import ServerEvent, sse
 
-blueprint = APIBlueprint("jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
+blueprint = APIBlueprint(
+    "jobs", __name__, url_prefix="/api/v1/jobs", tag={"name": "Jobs", "description": "From opening to adoption"}
+)
 
 
 @blueprint.post("")

@@ -25,7 +25,12 @@ from coordinator.routes.paging import page
 from coordinator.serving import at_time
 from runtime.problems import Problem
 
-blueprint = APIBlueprint("models", __name__, url_prefix="/api/v1/models", tag="Models")
+blueprint = APIBlueprint(
+    "models",
+    __name__,
+    url_prefix="/api/v1/models",
+    tag={"name": "Models", "description": "Registered models, their versions and predictions"},
+)
 
 
 @blueprint.post("")

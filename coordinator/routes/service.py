@@ -11,7 +11,7 @@ from coordinator import metrics, schemas
 from coordinator.context import services
 from coordinator.documents import Readiness
 
-blueprint = APIBlueprint("service", __name__, tag="Service")
+blueprint = APIBlueprint("service", __name__, tag={"name": "Service", "description": "The coordinator itself"})
 
 
 @blueprint.get("/healthz")

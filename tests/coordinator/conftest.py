@@ -1,6 +1,8 @@
 """A whole network in this process for the coordinator to talk to: a real node over HTTP, four keys that vote on
 checkpoints and models, an embedded store, and the workers' own functions run by the tasks that are sent."""
 
+# ruff: noqa: E402 - the numeric pins come before anything that imports numpy
+
 from __future__ import annotations
 
 from runtime import numeric
@@ -109,6 +111,7 @@ class MemoryBroker:
     def __init__(self) -> None:
         self.tasks: Queue[Task] = Queue()
         self.sent: list[Task] = []
+        self.halted = threading.Event()
 
     def send(self, task: Task) -> None:
         self.sent.append(task)
@@ -131,6 +134,8 @@ class MemoryBroker:
                 task = self.tasks.get(timeout=0.1)
             except Empty:
                 continue
+            if self.halted.is_set():
+                continue
             if task.partition is None:
                 aggregate_round(contexts[task.worker or ""], task.job, task.attempt, task.round)
             else:
@@ -140,7 +145,8 @@ class MemoryBroker:
 
 @dataclass
 class Network:
-    """`client` talks to the coordinator at `url`; `halt` stops the workers from working, `approving` the votes."""
+    """`client` talks to the coordinator at `url`; while `broker.halted`, workers drop what they are sent, and without
+    `approving` nobody votes on models. `outsider` is an account of nobody's."""
 
     url: str
     client: Client
@@ -148,6 +154,7 @@ class Network:
     broker: MemoryBroker
     settings: Settings
     approving: threading.Event
+    outsider: Key
 
     def dataset(self, name: str = "iris", target: str = "species", file: str = "iris.csv") -> None:
         self.client.add_dataset(name, target, path=ROOT / "datasets" / file)
@@ -209,7 +216,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with Client(url) as client:
         ready = client.wait_ready(60)
         assert ready["ready"], ready
-        yield Network(url, client, node, broker, settings, approving)
+        yield Network(url, client, node, broker, settings, approving, OUTSIDER)
     stop.set()
     parts.services.follower.wake()
     for thread in threads:
