@@ -188,9 +188,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
     node_port: Queue[int] = Queue()
     miner = Address("0x" + "ab" * 20)
-    start(
-        lambda: node_service.run(data, "127.0.0.1", 0, genesis, miner, stop, node_port.put), "node"
-    )
+    start(lambda: node_service.run(data, "127.0.0.1", 0, genesis, miner, stop, node_port.put), "node")
     node = NodeClient(f"http://127.0.0.1:{node_port.get(timeout=30)}")
     approving = threading.Event()
     approving.set()
@@ -223,5 +221,3 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         thread.join(15)
     parts.close()
     assert [thread.name for thread in threads if thread.is_alive()] == []
-
-

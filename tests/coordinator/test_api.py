@@ -156,7 +156,16 @@ def test_a_dataset_is_uploaded_or_named_by_its_cid_and_twice_is_once(network, ir
     assert by_cid.status_code == 200
     new = post(network, "/api/v1/datasets", {"name": "iris-again", "cid": cid, "target": "species"})
     assert new.status_code == 201
-    assert set(new.json()) >= {"name", "cid", "manifest_cid", "rows", "columns", "target", "task", "transaction"}
+    assert set(new.json()) >= {
+        "name",
+        "cid",
+        "manifest_cid",
+        "rows",
+        "columns",
+        "target",
+        "task",
+        "transaction",
+    }
     assert (new.json()["rows"], new.json()["task"]) == (150, "classification")
 
 
@@ -202,7 +211,10 @@ def test_a_target_that_is_no_column_and_a_file_that_is_no_table_are_told_apart(n
     )
     assert fields(problem(upload, 400)) == {"file"}
     form = requests.post(
-        network.url + "/api/v1/datasets", data={"name": "x", "target": "a"}, files={"data": b"a,b\n1,2\n"}, timeout=60
+        network.url + "/api/v1/datasets",
+        data={"name": "x", "target": "a"},
+        files={"data": b"a,b\n1,2\n"},
+        timeout=60,
     )
     assert fields(problem(form, 400)) == {"file"}
 
@@ -298,7 +310,9 @@ def test_predictions_of_rows_as_objects_and_as_arrays_agree(network, iris) -> No
     assert found["cid"] == network.client.model("iris-nb")["version"]["cid"]
 
 
-@pytest.mark.parametrize("row", [[1.0], {"sepal_length": 1.0}, ["a", "b", "c", "d"], {"petal": 1, "sepal_width": 2}])
+@pytest.mark.parametrize(
+    "row", [[1.0], {"sepal_length": 1.0}, ["a", "b", "c", "d"], {"petal": 1, "sepal_width": 2}]
+)
 def test_a_row_that_does_not_fit_is_a_wrong_field(network, iris, row: Any) -> None:
     found = problem(post(network, "/api/v1/models/iris-nb/predict", {"rows": [row]}), 400)
     assert any(name.startswith("rows") for name in fields(found))
@@ -314,7 +328,9 @@ def test_a_prediction_has_bounds_and_needs_a_final_version(network, iris) -> Non
 
 def test_the_evaluation_repeats_the_version_s_score(network, iris) -> None:
     found = network.client.evaluation("iris-nb")
-    assert found["metrics"]["accuracy"] == pytest.approx(network.client.version("iris-nb", 1)["score"], abs=1e-6)
+    assert found["metrics"]["accuracy"] == pytest.approx(
+        network.client.version("iris-nb", 1)["score"], abs=1e-6
+    )
     assert len(found["metrics"]["confusion_matrix"]) == 3
 
 
@@ -344,7 +360,10 @@ def test_opening_a_job_answers_202_with_its_place(network, iris) -> None:
     ("change", "field"),
     [
         ({"estimator": {"class": "os.system"}}, "estimator"),
-        ({"estimator": {"class": "sklearn.naive_bayes.GaussianNB", "params": {"var_smoothing": -1}}}, "estimator"),
+        (
+            {"estimator": {"class": "sklearn.naive_bayes.GaussianNB", "params": {"var_smoothing": -1}}},
+            "estimator",
+        ),
         ({"estimator": {"class": "sklearn.linear_model.Ridge"}}, "estimator"),
         ({"estimator": "sklearn.naive_bayes.GaussianNB"}, "estimator"),
         ({"partitions": 0}, "partitions"),
@@ -487,7 +506,9 @@ def test_a_signed_transaction_as_dag_json(network) -> None:
     assert answer.status_code == 202, answer.text
 
 
-def test_bytes_that_are_no_transaction_and_one_that_is_forged_are_refused_with_the_chain_s_code(network) -> None:
+def test_bytes_that_are_no_transaction_and_one_that_is_forged_are_refused_with_the_chain_s_code(
+    network,
+) -> None:
     with pytest.raises(Problem) as caught:
         network.client.submit(b"\xa1\x61a\x01")
     assert caught.value.status == 400

@@ -1,0 +1,373 @@
+"""The coordinator's parts by themselves: who is answered, what is kept on disk, what is followed, what is sent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chain.client import EventPage, NodeEvent, NodeRefused, NodeUnavailable
+from chain.keys import Key
+from chain.transactions import Transfer, body_of, sign
+from coordinator import guard
+from coordinator.broker import Broker, BrokerUnavailable
+from coordinator.dispatch import Dispatcher
+from coordinator.follower import Follower
+from coordinator.ledger import Ledger
+from coordinator.outbox import KEEP_KEYS_MS, Outbox, Pending
+from coordinator.routes.paging import page
+from coordinator.scheduler import Task
+from coordinator.settings import RefusedAddress, Settings, is_loopback
+from runtime import broker as runtime_broker
+from runtime.problems import Problem
+
+ROOT = Path(__file__).parents[2]
+KEY = Key((7).to_bytes(32, "big"))
+GENESIS = "ab" * 32
+
+
+# Who is answered
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST.", "a.localhost"]
+)
+def test_this_machine_s_own_names(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "", "::", "192.168.1.5", "example.org", "127.0.0.1.example.org", "2130706433"]
+)
+def test_other_machines_names(host: str, tmp_path: Path) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(RefusedAddress, match="loopback only"):
+        Settings(data=tmp_path, host=host)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "answered"),
+    [
+        ("127.0.0.1:5000", None, True),
+        ("localhost", "http://localhost:8080", True),
+        ("[::1]:5000", "http://127.0.0.1", True),
+        ("rebound.example:5000", None, False),
+        ("", None, False),
+        ("127.0.0.1:5000", "https://evil.example", False),
+        ("127.0.0.1:5000", "null", False),
+        ("127.0.0.1@evil.example", None, False),
+    ],
+)
+def test_only_requests_for_and_from_this_machine_are_answered(
+    host: str, origin: str | None, answered: bool
+) -> None:
+    assert (guard.refusal(host, origin) is None) == answered
+
+
+def test_the_service_loads_no_learning_library_and_no_worker() -> None:
+    script = (
+        "import sys, coordinator.service\n"
+        "heavy = {'numpy', 'pandas', 'pyarrow', 'sklearn', 'scipy', 'learning', 'workers', 'validators', 'web3'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_client_loads_no_server() -> None:
+    script = (
+        "import sys, coordinator.client\n"
+        "print(sorted({'flask', 'pydantic', 'celery', 'redis', 'chain'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+# Pages
+
+
+@given(st.lists(st.integers(0, 99), unique=True, max_size=30), st.integers(1, 7))
+def test_pages_put_together_are_the_list(items: list[int], limit: int) -> None:
+    found, cursor = page(items, limit, None, str)
+    collected = list(found)
+    while cursor is not None:
+        found, cursor = page(items, limit, cursor, str)
+        assert 1 <= len(found) <= limit
+        collected += found
+    assert collected == items
+
+
+def test_a_cursor_that_nobody_gave_is_refused() -> None:
+    with pytest.raises(Problem):
+        page([1, 2], 1, "3", str)
+
+
+# Outbox and ledger
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "own" / "outbox.sqlite")
+    yield box
+    box.close()
+
+
+def signed(salt: int = 1, expires: int = 2_000_000_000_000):
+    return sign(body_of(Transfer(KEY.address, 1), KEY.address, GENESIS, f"{salt:032x}", expires), KEY)  # type: ignore[arg-type]
+
+
+def pending(salt: int = 1) -> Pending:
+    one = signed(salt)
+    return Pending(one.id, one.data, "transfer", one.body.expires)
+
+
+def test_what_is_put_is_there_after_a_restart_in_order(tmp_path: Path) -> None:
+    first = Outbox(tmp_path / "outbox.sqlite")
+    put = [pending(n) for n in range(3)]
+    for item in put:
+        first.put(item)
+    first.put(put[0])
+    second = Outbox(tmp_path / "outbox.sqlite")  # the first was killed: it never closed
+    assert second.pending() == put
+    second.forget(put[1].id)
+    assert first.pending() == [put[0], put[2]]
+    first.close()
+    second.close()
+
+
+def test_a_key_stands_for_one_request_for_a_day(outbox: Outbox) -> None:
+    outbox.put(pending(1), "key", "digest", now=1000)
+    found = outbox.remembered("key")
+    assert found is not None
+    assert (found.digest, found.job) == ("digest", pending(1).id)
+    outbox.put(pending(2), "other", "digest", now=1000 + KEEP_KEYS_MS)
+    assert outbox.remembered("key") is not None
+    outbox.put(pending(3), "third", "digest", now=1001 + KEEP_KEYS_MS)
+    assert outbox.remembered("key") is None
+    outbox.forget_key(pending(2).id)
+    assert outbox.remembered("other") is None
+
+
+class FakeNode:
+    """A node whose answers the test decides."""
+
+    url = "http://node"
+
+    def __init__(self) -> None:
+        self.status: dict[str, str] = {}
+        self.received: list[bytes] = []
+        self.refuse: Exception | None = None
+        self.salt = 0
+
+    def prepare(self, payload: object, key: Key):
+        self.salt += 1
+        return signed(self.salt)
+
+    def submit(self, transaction) -> str:
+        if self.refuse is not None:
+            raise self.refuse
+        self.received.append(transaction.data)
+        self.status[transaction.id] = "pending"
+        return transaction.id
+
+    def transaction(self, identity: str) -> dict[str, str] | None:
+        status = self.status.get(identity)
+        return None if status is None else {"status": status, "reason": "why"}
+
+
+@pytest.fixture
+def ledger(outbox: Outbox) -> Ledger:
+    return Ledger(FakeNode(), KEY, outbox)  # type: ignore[arg-type]
+
+
+def test_a_transaction_is_kept_until_it_is_final(ledger: Ledger) -> None:
+    identity = ledger.send(Transfer(KEY.address, 1))
+    for status in ("pending", "included"):
+        ledger.node.status[identity] = status  # type: ignore[attr-defined]
+        ledger.settle(0)
+        assert [item.id for item in ledger.outbox.pending()] == [identity]
+    ledger.node.status[identity] = "final"  # type: ignore[attr-defined]
+    ledger.settle(0)
+    assert ledger.outbox.pending() == []
+
+
+@pytest.mark.parametrize("lost", ["unknown", "dropped"])
+def test_what_the_node_lost_is_sent_again_byte_for_byte(ledger: Ledger, lost: str) -> None:
+    identity = ledger.send(Transfer(KEY.address, 1))
+    node: FakeNode = ledger.node  # type: ignore[assignment]
+    node.status.pop(identity)
+    if lost == "dropped":
+        node.status[identity] = "dropped"
+    ledger.settle(0)
+    assert node.received[0] == node.received[1]
+    assert node.status[identity] == "pending"
+
+
+def test_a_refusal_is_forgotten_with_its_key(ledger: Ledger) -> None:
+    node: FakeNode = ledger.node  # type: ignore[assignment]
+    node.refuse = NodeRefused(400, {"code": "unknown", "detail": "no such model"})
+    with pytest.raises(NodeRefused):
+        ledger.send(Transfer(KEY.address, 1), idempotency_key="k", digest="d")
+    assert ledger.outbox.pending() == []
+    assert ledger.outbox.remembered("k") is None
+
+
+def test_a_request_that_may_be_repeated_is_kept_while_the_node_is_away(ledger: Ledger) -> None:
+    node: FakeNode = ledger.node  # type: ignore[assignment]
+    node.refuse = NodeUnavailable("away")
+    with pytest.raises(NodeUnavailable):
+        ledger.send(Transfer(KEY.address, 1))
+    assert ledger.outbox.pending() == []
+    with pytest.raises(NodeUnavailable):
+        ledger.send(Transfer(KEY.address, 1), idempotency_key="k", digest="d")
+    node.refuse = None
+    ledger.settle(0)
+    assert len(node.received) == 1
+    assert ledger.outbox.remembered("k") is not None
+
+
+# Follower
+
+
+def event(height: int, kind: str, undone: bool = False) -> NodeEvent:
+    return NodeEvent(height, height, "b", kind, undone, 0, {})
+
+
+def a_page(*events: NodeEvent, next_: int = 1, run: str = "r", height: int = 9, final: int = 0) -> EventPage:
+    return EventPage(events, next_, run, "head", height, final)
+
+
+def test_the_oldest_event_that_is_not_final_is_known() -> None:
+    now = [10.0]
+    follower = Follower(None, lambda: now[0])  # type: ignore[arg-type]
+    follower.take(a_page(event(3, "block"), event(3, "justified")))
+    assert follower.position.unfinal_since is None
+    follower.take(a_page(event(4, "job_opened")))
+    now[0] = 12.0
+    follower.take(a_page(event(5, "vote")))
+    assert follower.position.unfinal_since == 10.0
+    follower.take(a_page(final=4))
+    assert follower.position.unfinal_since == 12.0
+    follower.take(a_page(event(5, "vote", undone=True), final=4))
+    assert follower.position.unfinal_since is None
+
+
+def test_another_run_of_the_node_starts_over() -> None:
+    follower = Follower(None, lambda: 1.0)  # type: ignore[arg-type]
+    follower.take(a_page(event(4, "job_opened"), next_=50))
+    follower.take(a_page(run="other", next_=2))
+    assert (follower.position.seq, follower.position.unfinal_since) == (2, None)
+
+
+def test_who_waits_is_woken_by_the_next_page() -> None:
+    follower = Follower(None)  # type: ignore[arg-type]
+    seen: list[int] = []
+    waiter = threading.Thread(target=lambda: seen.append(follower.wait(0, 20)))
+    waiter.start()
+    follower.take(a_page())
+    waiter.join(5)
+    assert seen == [1]
+    assert follower.wait(1, 0.01) == 1
+
+
+# Broker and dispatcher
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[str]:
+    server = runtime_broker.embedded()
+    process = subprocess.Popen(server.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while not server.ready():
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+        yield server.celery_url
+    finally:
+        process.terminate()
+        process.wait(10)
+        server.remove()
+
+
+def test_a_task_is_a_json_message_of_ids_in_its_queue(valkey: str) -> None:
+    broker = Broker(valkey)
+    broker.ping()
+    broker.send(Task("bafyjob", 0, 1, 2))
+    broker.send(Task("bafyjob", 0, 1, None, worker="0xabc"))
+    with redis.Redis.from_url(runtime_broker.client_url(valkey)) as client:
+        message = json.loads(client.lpop("assay"))  # type: ignore[arg-type]
+        assert message["content-type"] == "application/json"
+        assert message["headers"]["task"] == "assay.train"
+        own = json.loads(client.lpop("assay.0xabc"))  # type: ignore[arg-type]
+        assert own["headers"]["task"] == "assay.aggregate"
+    broker.close()
+
+
+def test_workers_are_seen_by_their_heartbeats_and_nonsense_is_passed_over(valkey: str) -> None:
+    with redis.Redis.from_url(runtime_broker.client_url(valkey)) as client:
+        document = {"address": "0x01", "name": "w", "pid": 1, "environment": "e"}
+        client.set("assay:worker:0x01", json.dumps(document), ex=15)
+        client.set("assay:worker:0x02", "nonsense", ex=15)
+        client.set("assay:worker:0x03", "[]", ex=15)
+    broker = Broker(valkey)
+    assert [worker.address for worker in broker.workers()] == ["0x01"]
+    broker.close()
+
+
+def test_an_absent_broker_is_said_without_its_password() -> None:
+    broker = Broker("redis://user:secret@127.0.0.1:1/0")
+    for act in (broker.ping, broker.workers, lambda: broker.send(Task("j", 0, 0, 0))):
+        with pytest.raises(BrokerUnavailable) as caught:
+            act()
+        assert "127.0.0.1:1" in str(caught.value)
+        assert "secret" not in str(caught.value)
+    broker.close()
+
+
+class FlakyBroker:
+    def __init__(self) -> None:
+        self.sent: list[Task] = []
+        self.away = False
+
+    def workers(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(address="0x01")]
+
+    def send(self, task: Task) -> None:
+        if self.away and len(self.sent) >= 1:
+            raise BrokerUnavailable("away")
+        self.sent.append(task)
+
+
+def test_what_the_broker_did_not_take_counts_as_not_sent() -> None:
+    from chain.client import View
+    from chain.schema import Address, Cid, Hash
+    from chain.state.objects import Job, Partition, Round
+
+    seed = Hash("ab" * 32)
+    opened = Round(0, 0, 10**13, None, tuple(Partition(i) for i in range(3)))
+    job = Job(
+        Cid("bafyjob"), Address("0x" + "01" * 20), "m", "d", "{}", 3, 1, "{}", "average", 3, 1, 1, 1, 2, 0,
+        seed=seed, seed_block=seed, round_list=(opened,),
+    )  # fmt: skip
+    node = SimpleNamespace(job_views=lambda state: [View(job, 5, "h", 5, True)])
+    broker = FlakyBroker()
+    dispatcher = Dispatcher(node, Follower(None), broker)  # type: ignore[arg-type]
+    broker.away = True
+    with pytest.raises(BrokerUnavailable):
+        dispatcher.step()
+    broker.away = False
+    assert 0 < dispatcher.step() <= 5
+    assert [task.partition for task in broker.sent] == [0, 1, 2]
+    dispatcher.step()
+    assert len(broker.sent) == 3
