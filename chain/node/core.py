@@ -29,6 +29,9 @@ Status = Literal["pending", "included", "final", "dropped"]
 
 #: Final blocks between two snapshots of the state.
 SNAPSHOT_EVERY = 256
+#: Age, in milliseconds, at which the next block's draft, against which transactions are checked, is made anew:
+#: leases lapse and deadlines pass while nothing is mined.
+DRAFT_MS = 50
 #: Dropped transactions whose reason is remembered.
 DROPPED_KEPT = 10_000
 
@@ -110,6 +113,7 @@ class Node:
         self._seq = store.last_seq()
         self._snapshot_height = max((each.height for each in store.snapshots()), default=0)
         self._draft: BlockDraft | None = None
+        self._draft_time = 0
         self._work = False
         self._votes: dict[Address, VoteCheckpoint] = {}
         self._next_expiry: int | None = None
@@ -176,6 +180,8 @@ class Node:
         All of them reach the disk in one write, before this returns.
         """
         now = self._clock()
+        if now - self._draft_time > DRAFT_MS:
+            self._refresh()
         answers: list[Receipt | ChainError] = []
         fresh: list[Signed] = []
         for data in items:
@@ -237,7 +243,7 @@ class Node:
     def _refresh(self) -> None:
         """Ask all that wait again, on the head as it is, at the time it is."""
         now = max(self._clock(), self.head.time + 1)
-        self._draft = self.chain.draft(now)
+        self._draft, self._draft_time = self.chain.draft(now), now
         self._work, self._next_expiry = False, None
         self._votes = {}
         for dropped in self.pool.recheck(now, self._again):

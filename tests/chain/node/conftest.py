@@ -247,6 +247,7 @@ class Net:
 
     validators: list[Key]
     owner: Key
+    workers: list[Key]
     miner: Address
     params: Params
 
@@ -256,7 +257,7 @@ class Net:
 
 @pytest.fixture
 def net() -> Net:
-    return Net(VALIDATORS, OWNER, MINER, DEVELOPMENT)
+    return Net(VALIDATORS, OWNER, WORKERS, MINER, DEVELOPMENT)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytest
 
 from chain.blockchain import Kind
 from chain.blocks import Block, Commitment, Header, merkle_root
-from chain.errors import InsufficientBalance, InvalidSignature, WrongNetwork
+from chain.errors import Conflict, InsufficientBalance, InvalidSignature, WrongNetwork
 from chain.node import core
 from chain.node.core import Node
 from chain.schema import Hash
@@ -147,6 +147,19 @@ class TestTransactions:
         sim.send(Transfer(receiver, 900_000), net.owner)
         with pytest.raises(InsufficientBalance):
             sim.send(Transfer(receiver, 900_000), net.owner)
+
+    def test_is_checked_against_the_time_it_comes_at(self, sim, net):
+        sim.register()
+        sim.run()
+        job = sim.open_job()
+        sim.run(lambda: job in sim.node.head.state.jobs and sim.job(job).seed is not None)
+        first, second = net.workers
+        sim.send(ClaimPartition(job, 0, 0, 0), first)
+        sim.run(lambda: sim.node.head.state.finality.settled)
+        with pytest.raises(Conflict):
+            sim.send(ClaimPartition(job, 0, 0, 0), second)
+        sim.now += sim.params.lease_ms
+        assert sim.send(ClaimPartition(job, 0, 0, 0), second)
 
     def test_one_that_expires_while_it_waits_is_dropped_and_says_so(self, sim, net):
         sim.register()
