@@ -336,10 +336,9 @@ class Node:
     # ------------------------------------------------------------------ mining
 
     def next_time(self) -> int | None:
-        """When :meth:`on_time` has something to do, milliseconds since 1970 UTC; None: not before something
-        comes.
+        """When :meth:`on_time` has something to do; None: not before something comes.
 
-        A block that is being mined is not counted.
+        Milliseconds since 1970 UTC.  A block that is being mined is not counted.
         """
         times = [block.header.time - self.params.max_future_ms for block in self.chain.early]
         if self._next_expiry is not None:
