@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -58,16 +59,16 @@ def audit(which: str, genesis: str | None, data: str, node: str | None, store: s
             )
             status.update("training the updates again")
             found = run_audit(
-                chain, name, int(version) if version else None, content, cache, lambda check: _tell(console, check)
+                chain, name, int(version) if version else None, content, cache, lambda check: tell(console, check)
             )
     except AuditError as error:
         raise click.ClickException(str(error)) from error
     finally:
         content.close()
     if as_json:
-        click.echo(_json(found))
+        click.echo(json.dumps(document(found), indent=2))
     else:
-        _print(console, found, known is not None)
+        show(console, found, known is not None)
     sys.exit({"verified": VERIFIED, "refuted": REFUTED, "undecided": UNDECIDED}[found.verdict])
 
 
@@ -99,18 +100,21 @@ class _Passing:
         self._folder.cleanup()
 
 
-def _tell(console: Console, check: Check) -> None:
+def tell(console: Console, check: Check) -> None:
+    """Print one check as it is made."""
     place = f"{check.kind} {check.round}" + ("" if check.partition is None else f".{check.partition}")
     mark = "same bytes" if check.matches else f"NOT SO: {check.problem}"
     console.print(f"  {place:<13} {short(check.sender, 12)}  {check.artifact}  {mark}", highlight=False, soft_wrap=True)
 
 
-def _print(console: Console, found: Audit, known: bool) -> None:
+def show(console: Console, found: Audit, known: bool) -> None:
+    """Print an audit; `known`: the auditor brought the genesis."""
     chain, version = found.chain, found.version
     console.print(
         f"chain         {chain.height} blocks, {chain.transactions} transactions from genesis {short(chain.genesis)}: "
         f"work, signatures and every state hold; final up to {chain.final_height}",
         highlight=False,
+        soft_wrap=True,
     )
     for comparison in found.comparisons:
         mark = "" if comparison.matches else "   NOT SO"
@@ -135,10 +139,9 @@ def _print(console: Console, found: Audit, known: bool) -> None:
     console.print(f"{found.verdict.upper()}: {found.model.name} version {version.number}", highlight=False)
 
 
-def _json(found: Audit) -> str:
-    import json
-
-    document = {
+def document(found: Audit) -> dict[str, Any]:
+    """An audit as JSON."""
+    return {
         "verdict": found.verdict,
         "model": found.model.name,
         "version": found.version.number,
@@ -171,4 +174,3 @@ def _json(found: Audit) -> str:
         ],
         "undecided": list(found.foreign),
     }
-    return json.dumps(document, indent=2)

@@ -12,13 +12,19 @@ from cli.output import short
 from coordinator.documents import JobDocument, PartitionDocument
 
 
-def watch(documents: Iterable[JobDocument], console: Console) -> JobDocument:
-    """Show a job's documents as they come; returns the last. Without a terminal only the lines are printed."""
+def watch(
+    documents: Iterable[JobDocument],
+    console: Console,
+    told: Callable[[JobDocument], list[tuple[str, str]]] | None = None,
+) -> JobDocument:
+    """Show a job's documents as they come; returns the last. Without a terminal only the lines are printed.
+
+    `told` says what has happened so far, in other words than `lines` does."""
     last: JobDocument | None = None
     seen: set[str] = set()
     with console.status("waiting for the job") as status:
         for document in documents:
-            for key, line in lines(document):
+            for key, line in (told or lines)(document):
                 if key not in seen:
                     seen.add(key)
                     console.print(line, highlight=False, soft_wrap=True)
