@@ -21,6 +21,8 @@ log = get_logger("validators.service")
 
 #: Seconds after which what failed (a node or store that was away) is tried again without a new event.
 RETRY = 2.0
+#: Seconds that a vote which is being cast when the service stops may take.
+FINISH = 0.5
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,21 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> None:
         judging = threading.Thread(target=_judge, args=(settings, key, wake, stop), name="judging", daemon=True)
         judging.start()
         voter = CheckpointVoter(client, key, votes)
+        # In a thread, so that a long poll does not hold up the stop.
+        following = threading.Thread(target=_follow, args=(client, voter, wake, stop), name="following", daemon=True)
+        following.start()
+        stop.wait()
+        wake.set()
+        following.join(FINISH)
+
+
+def _follow(client: NodeClient, voter: CheckpointVoter, wake: threading.Event, stop: threading.Event) -> None:
+    try:
         for _ in client.follow(stop):
             wake.set()
             _consider(voter, stop)
-        wake.set()
+    finally:
+        stop.set()  # without it this validator would sit there and not vote: better to end, and be started again
 
 
 def _vote_file(settings: ValidatorSettings, key: Key) -> VoteFile:
