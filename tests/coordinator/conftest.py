@@ -155,6 +155,7 @@ class Network:
     settings: Settings
     approving: threading.Event
     outsider: Key
+    workers: list[Key]
 
     def dataset(self, name: str = "iris", target: str = "species", file: str = "iris.csv") -> None:
         self.client.add_dataset(name, target, path=ROOT / "datasets" / file)
@@ -214,7 +215,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     with Client(url) as client:
         ready = client.wait_ready(60)
         assert ready["ready"], ready
-        yield Network(url, client, node, broker, settings, approving, OUTSIDER)
+        yield Network(url, client, node, broker, settings, approving, OUTSIDER, WORKERS)
     stop.set()
     parts.services.follower.wake()
     for thread in threads:
