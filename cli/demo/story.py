@@ -28,7 +28,8 @@ from coordinator.documents import JobDocument
 from ipfs.store import ContentStore
 from runtime.supervisor import Child, Supervisor
 
-DATASET = MODEL = "iris"
+DATASET = "iris"
+MODEL = "iris-species"
 TARGET = "species"
 #: Merged, not averaged: its models are counts, means and variances, which add up exactly.
 ESTIMATOR = "sklearn.naive_bayes.GaussianNB"
