@@ -6,6 +6,9 @@ Errors are problem documents (RFC 9457) with a ``code``.
 
 from __future__ import annotations
 
+import json
+from http import HTTPStatus
+
 from flask import Flask, Response, request
 
 from chain.encoding import from_json
@@ -46,6 +49,7 @@ def create_app(service: Service) -> Flask:
     app = Flask("chain.node")
     problems.install(app)
     app.register_error_handler(ChainError, _refuse)
+    app.after_request(_with_code)
     app.register_blueprint(api_chain.blueprint(service))
     app.register_blueprint(api_state.blueprint(service))
     app.register_blueprint(api_events.blueprint(service))
@@ -61,6 +65,17 @@ def create_app(service: Service) -> Flask:
         return answer({"transaction": receipt.transaction, "status": receipt.status}, 202)
 
     return app
+
+
+def _with_code(response: Response) -> Response:
+    """Give problem documents that are not the chain's own (404, 405, 503 ...) a code too: the status in words."""
+    if response.mimetype == problems.CONTENT_TYPE:
+        document = response.get_json()
+        if "code" not in document:
+            phrase = HTTPStatus(response.status_code).phrase
+            document["code"] = phrase.lower().replace(" ", "_").replace("-", "_")
+            response.set_data(json.dumps(document, ensure_ascii=False) + "\n")
+    return response
 
 
 def _body(limit: int) -> bytes:

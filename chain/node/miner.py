@@ -54,9 +54,13 @@ def main() -> int:
 class Miner:
     """The child process, from the node's side.  :meth:`search` and :meth:`stop` are for one thread."""
 
-    def __init__(self, found: Callable[[int, int], None]) -> None:
-        """``found(number, nonce)`` is called from a thread of the miner's own."""
+    def __init__(self, found: Callable[[int, int], None], lost: Callable[[], None]) -> None:
+        """``found(number, nonce)`` is called from a thread of the miner's own.
+
+        So is ``lost()``, when the child has ended unasked: what it searched for has to be ordered again.
+        """
         self._found = found
+        self._lost = lost
         self._leash = Leash()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
@@ -84,6 +88,8 @@ class Miner:
         for line in process.stdout:
             number, nonce = line.split()
             self._found(int(number), int(nonce))
+        if process is self._process:
+            self._lost()
 
     def start(self) -> None:
         """Have the child ready, so that the first block does not wait for it."""

@@ -59,7 +59,12 @@ class _Found:
     nonce: int
 
 
-_Item = _Submission | _Found | None
+@dataclass(frozen=True)
+class _MinerLost:
+    """The miner's process has ended, and with it the search it was at."""
+
+
+_Item = _Submission | _Found | _MinerLost | None
 
 
 class Service:
@@ -76,7 +81,10 @@ class Service:
         self.error: BaseException | None = None
         """What ended the writer, when it was not asked to end."""
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._miner = Miner(lambda number, nonce: self._inbox.put(_Found(number, nonce)))
+        self._miner = Miner(
+            found=lambda number, nonce: self._inbox.put(_Found(number, nonce)),
+            lost=lambda: self._inbox.put(_MinerLost()),
+        )
         self._mining: int | None = None
         self._pause_until = 0.0
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
@@ -148,6 +156,10 @@ class Service:
                 if isinstance(each, _Found):
                     self._mining = None
                     self.node.mined(each.number, each.nonce)
+                elif isinstance(each, _MinerLost):
+                    _log.error("the miner's process has ended; starting another")
+                    self._mining = None
+                    self._pause_until = time.monotonic() + RETRY_SECONDS
             self._mine()
         except (sqlite3.OperationalError, OSError) as error:
             _log.error("the disk refused a write; trying again", reason=str(error))

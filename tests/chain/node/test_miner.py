@@ -21,7 +21,7 @@ HARD = Header(1, "00" * 32, "00" * 32, 0, work.compact_of(1 << 16), 0)
 @pytest.fixture
 def mining():
     answers: queue.Queue[tuple[int, int]] = queue.Queue()
-    miner = Miner(lambda number, nonce: answers.put((number, nonce)))
+    miner = Miner(lambda number, nonce: answers.put((number, nonce)), lambda: answers.put((-1, -1)))
     yield miner, answers
     miner.close()
 
@@ -52,13 +52,16 @@ def test_another_process_takes_over_when_it_dies(mining):
     first = miner._process
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
+    assert answers.get(timeout=20) == (-1, -1)
     miner.search(1, EASY)
     assert answers.get(timeout=20)[0] == 1
 
 
 def test_ends_with_its_owner():
-    miner = Miner(lambda number, nonce: None)
+    lost = []
+    miner = Miner(lambda number, nonce: None, lambda: lost.append(1))
     miner.search(1, HARD)
     process = miner._process
     miner.close()
     assert process.returncode is not None
+    assert lost == []

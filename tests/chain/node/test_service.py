@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from chain.blocks import Block
 from chain.client import NodeClient, NodeError, NodeUnavailable
+from chain.errors import ConflictingFinality
 from chain.finality import choose_vote
 from chain.node.core import Node
 from chain.node.service import DATABASE, run
@@ -203,6 +205,34 @@ def test_a_second_node_on_the_folder_is_refused(node_process, net):
 def test_a_folder_without_a_chain_needs_a_genesis(tmp_path, net):
     with pytest.raises(StoreError, match="genesis file"):
         run(tmp_path, "127.0.0.1", 0, None, net.miner, threading.Event())
+
+
+def test_two_final_branches_stop_the_node_loudly(tmp_path, net, monkeypatch):
+    def conflict(_self):
+        raise ConflictingFinality("one final block", "two")
+
+    monkeypatch.setattr(Node, "next_time", conflict)
+    with pytest.raises(ConflictingFinality, match="one final block"):
+        run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, threading.Event())
+
+
+def test_a_disk_that_refuses_is_asked_again(served, net, monkeypatch):
+    failed = []
+    put = Store.put_pending
+
+    def once(self, transactions):
+        if not failed:
+            failed.append(1)
+            raise sqlite3.OperationalError("database or disk is full")
+        put(self, transactions)
+
+    monkeypatch.setattr("chain.node.service.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(Store, "put_pending", once)
+    signed = served.client.prepare(Transfer(net.validators[0].address, 1), net.owner)
+    with pytest.raises(NodeUnavailable, match="disk is full"):
+        served.client.submit(signed)
+    served.client.submit(signed)
+    served.client.wait_transaction(signed.id)
 
 
 def test_many_at_once_share_one_write(node_process, net):
