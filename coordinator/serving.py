@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chain.client import NodeClient, NodeError, View
+from chain.client import NodeClient, View
 from chain.state.objects import Dataset, Model, Version
 from coordinator.documents import ColumnDocument, Evaluation, Prediction
 from coordinator.follower import Follower
 from coordinator.problems import TYPE, bad_field, unknown
-from ipfs.errors import ContentError
 from ipfs.store import ContentStore
 from runtime.logs import get_logger
 from runtime.problems import Problem
@@ -97,8 +96,8 @@ class Predictors:
             for model in self._node.models():
                 if model.in_service:
                     self._predictor(self.served(model.name))
-        except (NodeError, ContentError, Problem) as error:
-            _log.info("cannot load a version ahead of its first use", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - one model that cannot be loaded must not end this thread
+            _log.warning("cannot load a version ahead of its first use", reason=str(error))
 
     # -- what is in service
     # -------------------------------------------------------------------------------------
@@ -212,8 +211,7 @@ class Predictors:
         job = self._node.job(version.job)
         if job is None:
             raise unknown("job", version.job, "the node may be catching up; ask again")
-        holdout = self._dataset(model.holdout_dataset) if model.holdout_dataset else None
-        recipe = recipe_of(job, model, self._dataset(version.dataset), holdout)
+        recipe = recipe_of(job, model, self._node.dataset)
         return Session(recipe, self._store.open, self._cache).report(self._store.read(version.candidate))
 
     def columns(self, dataset: Dataset) -> list[ColumnDocument]:

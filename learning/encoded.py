@@ -38,6 +38,8 @@ class Source:
     holdout_fraction: int | None
     holdout_data: str | None
     holdout_manifest: str | None
+    statistics_data: str | None = None
+    statistics_manifest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,16 @@ def _encode(source: Source, open: Open, cache: Path) -> Encoded:
         holdout_manifest = Manifest.from_bytes(_read(open, source.holdout_manifest))
         holdout = load_table(open, source.holdout_data, holdout_manifest, cache)
     rows = training_rows(table, target, source.model, source.holdout_fraction, holdout)
+    first, first_rows = table, rows
+    if source.statistics_data is not None and source.statistics_manifest is not None:
+        first_manifest = Manifest.from_bytes(_read(open, source.statistics_manifest))
+        first = load_table(open, source.statistics_data, first_manifest, cache)
+        first_rows = training_rows(first, target, source.model, source.holdout_fraction, holdout)
     given = _read(open, source.statistics)
-    if compute(table, rows, target, task).to_bytes() != given:
+    if compute(first, first_rows, target, task).to_bytes() != given:
         raise InvalidData(
-            f"the statistics {source.statistics} registered with model {source.model!r} are not those of the "
-            f"training rows of {source.data}; register the model with the statistics that Assay computes"
+            f"the statistics {source.statistics} registered with model {source.model!r} are not those of the training rows "
+            f"of {source.statistics_data or source.data}; register the model with the statistics that Assay computes"
         )
     statistics = Statistics.from_bytes(given)
     whole = np.arange(table.rows, dtype=np.int64)

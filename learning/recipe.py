@@ -17,7 +17,8 @@ class Recipe:
     `statistics`, `holdout_data` and `holdout_manifest` are CIDs. Exactly one of `holdout_fraction`
     (millionths of the rows) and the pair `holdout_data`, `holdout_manifest` is set. `estimator` and
     `partitioning` are canonical JSON (RFC 8785). `aggregation` is already resolved: "average", "merge"
-    or "ensemble". `seed` is 64 hex digits from the chain.
+    or "ensemble". `seed` is 64 hex digits from the chain. `statistics_data` and `statistics_manifest` are those
+    of the model's first dataset, whose training rows the statistics are of; None where that is `data` itself.
     """
 
     model: str
@@ -37,6 +38,8 @@ class Recipe:
     aggregation: str
     job: str
     seed: str
+    statistics_data: str | None = None
+    statistics_manifest: str | None = None
 
 
 def derived_random_state(recipe: Recipe, round_: int, partition: int | None, purpose: str) -> int:

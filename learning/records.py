@@ -5,9 +5,10 @@ This room imports nothing of the chain's; the records are known by their shape.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from learning.errors import InvalidSpec
+from learning.errors import InvalidData, InvalidSpec
 from learning.recipe import Recipe
 
 
@@ -16,6 +17,8 @@ class JobRecord(Protocol):
 
     @property
     def id(self) -> str: ...
+    @property
+    def dataset(self) -> str: ...
     @property
     def seed(self) -> str | None: ...
     @property
@@ -36,6 +39,8 @@ class ModelRecord(Protocol):
     @property
     def name(self) -> str: ...
     @property
+    def datasets(self) -> tuple[str, ...]: ...
+    @property
     def task(self) -> str: ...
     @property
     def metric(self) -> str: ...
@@ -43,6 +48,8 @@ class ModelRecord(Protocol):
     def statistics(self) -> str: ...
     @property
     def holdout_fraction(self) -> int | None: ...
+    @property
+    def holdout_dataset(self) -> str | None: ...
 
 
 class DatasetRecord(Protocol):
@@ -56,22 +63,30 @@ class DatasetRecord(Protocol):
     def target(self) -> str: ...
 
 
-def recipe_of(
-    job: JobRecord, model: ModelRecord, dataset: DatasetRecord, holdout: DatasetRecord | None
-) -> Recipe:
-    """The recipe of ``job``; ``holdout`` is the record of the model's holdout dataset, if it has one.
+def recipe_of(job: JobRecord, model: ModelRecord, dataset: Callable[[str], DatasetRecord | None]) -> Recipe:
+    """The recipe of `job`; `dataset` looks a registered dataset up by its name.
 
-    Raises `InvalidSpec` while the chain has not given the job its seed.
+    Raises `InvalidSpec` while the chain has not given the job its seed, `InvalidData` for a dataset that is not found.
     """
     if job.seed is None:
         raise InvalidSpec(
             f"job {job.id} has no seed yet: the block after the one that holds it gives it; ask again then"
         )
+
+    def find(name: str) -> DatasetRecord:
+        found = dataset(name)
+        if found is None:
+            raise InvalidData(f"job {job.id} needs dataset {name!r}, which the node does not know: let it catch up")
+        return found
+
+    own, first = find(job.dataset), find(model.datasets[0])
+    holdout = find(model.holdout_dataset) if model.holdout_dataset else None
+    other = first.data != own.data
     return Recipe(
         model=model.name,
-        data=dataset.data,
-        manifest=dataset.manifest,
-        target=dataset.target,
+        data=own.data,
+        manifest=own.manifest,
+        target=own.target,
         task=model.task,
         metric=model.metric,
         statistics=model.statistics,
@@ -85,4 +100,6 @@ def recipe_of(
         aggregation=job.aggregation,
         job=job.id,
         seed=job.seed,
+        statistics_data=first.data if other else None,
+        statistics_manifest=first.manifest if other else None,
     )

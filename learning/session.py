@@ -96,8 +96,12 @@ class Session:
         return Aggregated(artifact, self.score(artifact))
 
     def score(self, artifact: bytes) -> int:
-        """The recipe's metric of a model on the holdout, in millionths."""
-        model = self._load(artifact)
+        """The recipe's metric of a model on the holdout, in millionths.
+
+        Any estimator's model will do that takes these columns and knows these classes: a version in service, with
+        which the job's candidate is compared, may have been trained by another one.
+        """
+        model, _ = self._load_any(artifact)
         data = self._ready()[0]
         return evaluation.score(model, self.recipe.metric, data.holdout_matrix, data.holdout_targets)
 
@@ -138,10 +142,16 @@ class Session:
             raise InvalidData(f"these rows give no usable model: {error}") from None
 
     def _load(self, artifact: bytes) -> Model:
-        data, setting = self._ready()
-        model, plan = load(artifact)
+        """A model of this job's estimator."""
+        model, plan = self._load_any(artifact)
         if plan.text != self._plan.text:
             raise InvalidArtifact(f"expected a model of {self._plan.text}, came one of {plan.text}")
+        return model
+
+    def _load_any(self, artifact: bytes) -> tuple[Model, Plan]:
+        """A model on this job's columns, classes and registered scales, whatever its estimator."""
+        data, setting = self._ready()
+        model, plan = load(artifact)
         expected = (data.matrix.shape[1], setting.classes)
         if (model.features, model.classes) != expected:
             raise InvalidArtifact(
@@ -149,9 +159,10 @@ class Session:
                 f"came {model.features} and {model.classes}"
             )
         for part in [member for member, _ in model.members] if isinstance(model, Ensemble) else [model]:
-            if isinstance(part, (Fitted, Merged)) and not same_scaling(part.scaling, setting.scaling):
+            scaling = scaling_of(plan.scaling, data.columns)
+            if isinstance(part, (Fitted, Merged)) and not same_scaling(part.scaling, scaling):
                 raise InvalidArtifact("the model scales its columns otherwise than the registered statistics say")
-        return model
+        return model, plan
 
     def _ready(self) -> tuple[Encoded, Setting]:
         if self._data is None or self._setting is None:
@@ -159,6 +170,7 @@ class Session:
             source = Source(
                 recipe.model, recipe.data, recipe.manifest, recipe.target, recipe.task, recipe.statistics,
                 recipe.holdout_fraction, recipe.holdout_data, recipe.holdout_manifest,
+                recipe.statistics_data, recipe.statistics_manifest,
             )  # fmt: skip
             self._data = encoded(source, self._open, self._cache)
             self._setting = _setting(self._plan, recipe, self._data)

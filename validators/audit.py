@@ -147,9 +147,7 @@ def audit(
 
     state = chain.state
     model, version, job = find_version(state, name, number)
-    dataset = state.datasets[job.dataset]
-    holdout = state.datasets[model.holdout_dataset] if model.holdout_dataset else None
-    session = Session(recipe_of(job, model, dataset, holdout), store.open, cache)
+    session = Session(recipe_of(job, model, state.datasets.get), store.open, cache)
     replay = Replayer(session, store, environment_id(), progress).replay(job)
     return Audit(
         chain,

@@ -126,17 +126,12 @@ class ModelVoter:
             self._store.pin(cid)
 
     def _open(self, job: Job, model: Model) -> tuple[Session, Replayer]:
-        from learning.session import Session
-
         from learning.records import recipe_of
+        from learning.session import Session
 
         found = self._sessions.pop(job.id, None)
         if found is None:
-            dataset = self._client.dataset(job.dataset)
-            holdout = self._client.dataset(model.holdout_dataset) if model.holdout_dataset else None
-            if dataset is None:
-                raise LookupError(f"the node has no dataset {job.dataset}, which job {job.id} names")
-            session = Session(recipe_of(job, model, dataset, holdout), self._store.open, self._cache)
+            session = Session(recipe_of(job, model, self._client.dataset), self._store.open, self._cache)
             found = session, Replayer(session, self._store, self._environment)
         self._sessions[job.id] = found
         while len(self._sessions) > JOBS:

@@ -14,9 +14,8 @@ from chain.state import Job
 from ipfs.store import ContentStore
 
 if TYPE_CHECKING:
-    from learning.session import Session
-
     from learning.recipe import Recipe
+    from learning.session import Session
 
 #: Sessions (tables and matrices in memory) kept open at once.
 SESSIONS = 4
@@ -56,14 +55,9 @@ class WorkerContext:
         from learning.records import recipe_of
 
         model = self.client.model(job.model)
-        dataset = self.client.dataset(job.dataset)
-        if model is None or dataset is None:
-            raise LookupError(
-                f"job {job.id} names model {job.model} and dataset {job.dataset}, "
-                "which this node has not both: let it catch up"
-            )
-        holdout = self.client.dataset(model.holdout_dataset) if model.holdout_dataset else None
-        return recipe_of(job, model, dataset, holdout)
+        if model is None:
+            raise LookupError(f"job {job.id} names model {job.model}, which the node does not know: let it catch up")
+        return recipe_of(job, model, self.client.dataset)
 
     def content(self, cid: str) -> bytes:
         """All of a model artifact's bytes, verified."""

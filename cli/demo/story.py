@@ -192,7 +192,7 @@ def _whole(scene: Scene, job: JobDocument) -> dict[str, Any]:
     found, model, dataset = scene.node.job(job["job"]), scene.node.model(MODEL), scene.node.dataset(DATASET)
     if found is None or model is None or dataset is None or job["candidate"] is None:
         raise click.ClickException(f"the node no longer has job {job['job']} with its model and dataset")
-    recipe = recipe_of(found, model, dataset, None)
+    recipe = recipe_of(found, model, scene.node.dataset)
     whole = Session(recipe, scene.store.open, scene.options.data.cache("audit")).train_whole()
     cid = scene.store.add(whole.artifact)
     return {"score": whole.score / 1e6, "cid": cid, "same": cid == job["candidate"]["cid"]}

@@ -169,13 +169,41 @@ def test_what_open_raises_passes_through(job: Callable[..., Session], tmp_path: 
         session.train(0, 0, None)
 
 
-def test_a_model_of_another_job_is_refused(job: Callable[..., Session]) -> None:
+def test_a_model_of_another_estimator_is_no_update(job: Callable[..., Session]) -> None:
     ridge, raw = job("diabetes", RIDGE, "merge"), job("diabetes", {"class": RIDGE, "params": {"alpha": 2}}, "merge")
+    update = ridge.train(0, 0, None)
     with pytest.raises(InvalidArtifact, match=r"expected a model of .*alpha"):
-        raw.score(ridge.train(0, 0, None).artifact)
+        raw.aggregate(0, [(update.artifact, update.rows)])
     average = job("diabetes", RIDGE, "average")
     with pytest.raises(InvalidArtifact, match="only fitted"):
         average.aggregate(0, [(ridge.train(0, 0, None).artifact, 80)])
+
+
+def test_a_version_of_another_estimator_is_scored_on_the_same_rows(job: Callable[..., Session]) -> None:
+    ridge = job("diabetes", RIDGE, "merge")
+    forest = job("diabetes", {"class": "sklearn.tree.DecisionTreeRegressor", "params": {"max_depth": 2}}, "ensemble")
+    served = run(ridge)
+    assert forest.score(served.artifact) == served.score
+
+
+def test_statistics_of_the_models_first_dataset_serve_its_other_datasets(job: Callable[..., Session]) -> None:
+    first = job("diabetes", RIDGE, "merge")
+    with first._open("diabetesdata") as stream:
+        lines = stream.read().decode().splitlines()
+    data = "\n".join([lines[0], *lines[200:]]).encode()
+    manifest = describe_dataset(io.BytesIO(data), "y", "regression").manifest_bytes
+    content = {"other123": data, "othermanifest": manifest}
+
+    def opened(cid: str) -> BinaryIO:
+        return io.BytesIO(content[cid]) if cid in content else first._open(cid)
+
+    recipe = replace(first.recipe, data="other123", manifest="othermanifest")
+    with pytest.raises(InvalidData, match="not those of the training rows of other123"):
+        run(Session(recipe, opened, first._cache))
+    recipe = replace(recipe, statistics_data="diabetesdata", statistics_manifest="diabetesmanifest")
+    second = Session(recipe, opened, first._cache)
+    assert second.score(run(second).artifact) == run(second).score
+    assert second._ready()[0].statistics == first._ready()[0].statistics
 
 
 def test_rounds_and_bases_must_agree(job: Callable[..., Session]) -> None:
