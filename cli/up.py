@@ -43,10 +43,15 @@ def up(data: str, port: int | None, node_port: int | None, workers: int, ipfs: s
     assay up --data /srv/assay --port 8080 --workers 4
     assay up --ipfs /ip4/127.0.0.1/tcp/5001 --broker redis://127.0.0.1:6379/0
     """
-    stop = signals.stop_event()
     folder = settings.DataFolder(Path(data))
     chosen = node_port or (NODE_PORT if port is None else free_ports(1)[0])
-    options = FleetOptions(folder, PORT if port is None else port, chosen, workers, ipfs, broker)
+    keep_running(FleetOptions(folder, PORT if port is None else port, chosen, workers, ipfs, broker))
+
+
+def keep_running(options: FleetOptions) -> None:
+    """Run a fleet in the foreground until SIGINT or SIGTERM; it has ended, and all it started, on return."""
+    stop = signals.stop_event()
+    folder = options.data
     with folder.lock():
         check_ports(options)
         prepare(options)

@@ -26,11 +26,13 @@ class BrokerUnavailable(Exception):  # noqa: N818 - the failure's name, as users
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker that says it lives; `environment` is the digest of its numeric environment."""
+    """A worker that says it lives; `environment` is the digest of its numeric environment, `since` when the
+    process that trains began (ms since 1970, 0 where it does not say)."""
 
     address: str
     name: str
     environment: str
+    since: int = 0
 
 
 class Broker:
@@ -87,7 +89,8 @@ def _worker(value: bytes | None) -> Worker | None:
     """Anybody who reaches the broker can write a heartbeat: what is none is passed over."""
     try:
         found = json.loads(value or b"null")
-        return Worker(str(found["address"]), str(found["name"]), str(found["environment"]))
+        texts = str(found["address"]), str(found["name"]), str(found["environment"])
+        return Worker(*texts, since=int(found.get("since", 0)))
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -13,8 +13,10 @@ from coordinator.metrics import TASKS
 from coordinator.scheduler import Policy, Sent, Task, plan
 from runtime.logs import get_logger
 
-#: Seconds after which the plan is made anew though nothing happened on the chain: workers come and go.
-LOOK_SECONDS = 5.0
+#: Seconds after which the plan is made anew though nothing happened on the chain: workers come and go, which
+#: matters while jobs are open.
+LOOK_SECONDS = 1.0
+IDLE_SECONDS = 5.0
 #: Seconds between two tries while node or broker is away.
 RETRY_SECONDS = 0.5
 
@@ -44,12 +46,11 @@ class Dispatcher:
         views = self._node.job_views("open")
         if not views:
             self._sent = {}
-            return LOOK_SECONDS
-        workers = {worker.address for worker in self._broker.workers()}
+            return IDLE_SECONDS
+        workers = {worker.address: worker.since for worker in self._broker.workers()}
         now = int(self._clock() * 1000)
-        found = plan(
-            [view.value for view in views], views[0].final_height, now, self._sent, workers, self._policy
-        )
+        jobs, final = [view.value for view in views], views[0].final_height
+        found = plan(jobs, final, now, self._sent, workers.keys(), self._policy, since=workers)
         # What is due counts as sent only when the broker has it; of closed jobs nothing is kept.
         self._sent = {task: sent for task, sent in self._sent.items() if task in found.sent}
         for task in found.tasks:

@@ -54,7 +54,8 @@ class Sent:
 
     `unclaimed` counts the sends in a row that nobody took up; `lost` those that ended with a lapsed lease,
     as happens when a task takes its worker down with it; `seen` is the end of the lease or the time of the
-    failure that the last send answered, so that each is counted once.
+    failure that the last send answered, so that each is counted once; `returned` is when the process began
+    for which a worker was last sent what it holds.
     """
 
     at: int
@@ -62,6 +63,7 @@ class Sent:
     unclaimed: int = 0
     lost: int = 0
     seen: int = 0
+    returned: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,15 @@ def plan(
     sent: Mapping[Task, Sent],
     workers: Set[str],
     policy: Policy | None = None,
+    since: Mapping[str, int] | None = None,
 ) -> Plan:
     """The next step for all open jobs.
 
     `final_height` is that of the last final block: a job is begun when the block that opened it is final.
     `workers` are the addresses known to be alive: while all of them hold leases, what nobody claimed is
-    waiting in the queue, not lost. Nothing is remembered of jobs that are over.
+    waiting in the queue, not lost. `since` says when their processes began: what a worker claimed before that
+    was lost with an earlier one, and is sent to it again at once, for nobody else may take it before the lease
+    lapses. Nothing is remembered of jobs that are over.
     """
     policy = policy or Policy()
     busy = sum(1 for job in jobs for lease in _leases(job) if lease > now)
@@ -115,7 +120,7 @@ def plan(
     wakes: list[int] = []
     kept: dict[Task, Sent] = {}
     for job in jobs:
-        for task, due, record in _wanted(job, final_height, now, sent, workers, busy, policy):
+        for task, due, record in _wanted(job, final_height, now, sent, workers, busy, policy, since or {}):
             if due is not None and due <= now:
                 tasks.append(task)
                 kept[task] = record
@@ -138,6 +143,7 @@ def _wanted(
     workers: Set[str],
     busy: int,
     policy: Policy,
+    since: Mapping[str, int],
 ) -> Iterable[_Wanted]:
     """What the job still needs: the task, when it is due (None: not by time alone) and its record once sent."""
     if job.state != "training" or job.seed is None or job.height > final_height or not job.round_list:
@@ -147,6 +153,10 @@ def _wanted(
         for partition in current.partitions:
             if partition.update is None:
                 task = Task(job.id, job.attempt, current.index, partition.index)
+                back = _returned(partition, sent.get(task), since, policy)
+                if back is not None and partition.lease is not None:
+                    yield replace(task, worker=partition.lease.worker), now, replace(back, at=now)
+                    continue
                 due, record = _training(job, partition, now, sent.get(task), busy < len(workers), policy)
                 yield task, due, record
     elif not current.aggregates:
@@ -155,6 +165,18 @@ def _wanted(
         due, record = _aggregation(job, current, now, before, policy)
         holder = _holder(job, current, workers, before.count if before is not None else 0)
         yield replace(task, worker=holder), due, record
+
+
+def _returned(
+    partition: Partition, before: Sent | None, since: Mapping[str, int], policy: Policy
+) -> Sent | None:
+    """The record of sending a partition to its holder once more, whose process is younger than its claim; else None."""
+    lease = partition.lease
+    began = since.get(lease.worker, 0) if lease is not None else 0
+    before = before or Sent(0, count=0)
+    if lease is None or began <= max(lease.since, before.returned) or before.lost + 1 >= policy.losses:
+        return None
+    return Sent(0, before.count + 1, lost=before.lost + 1, seen=lease.until, returned=began)
 
 
 def _training(
@@ -173,11 +195,12 @@ def _training(
         return max(now, retry, lapse), Sent(now, lost=int(lease is not None), seen=seen)
     if lease is not None and lease.until > before.seen:
         lost = before.lost + 1
-        return None if lost >= policy.losses else lapse, Sent(now, before.count + 1, 0, lost, seen)
+        record = replace(before, at=now, count=before.count + 1, unclaimed=0, lost=lost, seen=seen)
+        return None if lost >= policy.losses else lapse, record
     if before.lost >= policy.losses:
         return None, before
     if failure is not None and failure.time > before.seen:
-        return retry, Sent(now, before.count + 1, 0, before.lost, seen)
+        return retry, replace(before, at=now, count=before.count + 1, unclaimed=0, seen=seen)
     due = before.at + _doubled(policy.claim_ms, before.unclaimed, policy)
     if due <= now and not idle:
         return None, before  # every worker is at work; the next claim, update or lapse is looked at again

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 
 import redis
 
@@ -22,8 +23,14 @@ log = get_logger("workers.heartbeat")
 
 
 def announce(url: str, address: str, name: str, pid: int, environment: str) -> None:
-    """Write the worker's key: it can take tasks from now on. `url` as redis-py writes it."""
-    document = json.dumps({"address": address, "name": name, "pid": pid, "environment": environment})
+    """Write the worker's key: it can take tasks from now on. `url` as redis-py writes it.
+
+    `since` (ms since 1970) tells the scheduler that what this worker held before died with an earlier process.
+    """
+    since = int(time.time() * 1000)
+    document = json.dumps(
+        {"address": address, "name": name, "pid": pid, "environment": environment, "since": since}
+    )
     with redis.Redis.from_url(url) as client:
         client.set(PREFIX + address, document, ex=TTL)
 

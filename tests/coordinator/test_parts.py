@@ -341,7 +341,7 @@ class FlakyBroker:
         self.away = False
 
     def workers(self) -> list[SimpleNamespace]:
-        return [SimpleNamespace(address="0x01")]
+        return [SimpleNamespace(address="0x01", since=0)]
 
     def send(self, task: Task) -> None:
         if self.away and len(self.sent) >= 1:

@@ -118,6 +118,34 @@ def test_a_lapsed_lease_is_sent_again_once() -> None:
     assert plan([job], 3, late + 1, found.sent, BOTH).tasks == ()
 
 
+def test_what_a_worker_held_when_it_died_is_sent_to_it_again_as_soon_as_it_is_back() -> None:
+    job = with_partition(Partition(0, Lease(ALICE, NOW, NOW + 30_000)))
+    assert (
+        plan([job], 3, NOW + 900, {TASK: Sent(NOW)}, BOTH, since={ALICE: NOW - 1, BOB: NOW + 800}).tasks == ()
+    )
+    back = {ALICE: NOW + 800, BOB: NOW - 1}
+    found = plan([job], 3, NOW + 900, {TASK: Sent(NOW)}, BOTH, since=back)
+    assert [(task, task.worker) for task in found.tasks] == [(TASK, ALICE)]
+    assert found.sent[TASK].lost == 1
+    renewed = with_partition(Partition(0, Lease(ALICE, NOW, NOW + 31_000)))
+    assert plan([renewed], 3, NOW + 20_000, found.sent, BOTH, since=back).tasks == ()
+
+
+def test_a_successor_sends_a_returned_worker_what_it_held() -> None:
+    job = with_partition(Partition(0, Lease(ALICE, NOW, NOW + 30_000)))
+    (task,) = plan([job], 3, NOW + 900, {}, BOTH, since={ALICE: NOW + 800}).tasks
+    assert task.worker == ALICE
+
+
+def test_a_worker_that_dies_of_the_same_task_again_and_again_is_not_sent_it_for_ever() -> None:
+    job = with_partition(Partition(0, Lease(ALICE, NOW, NOW + 30_000)))
+    sent, sends = {TASK: Sent(NOW)}, 0
+    for second in range(1, 20):
+        found = plan([job], 3, NOW + 1000 * second, sent, BOTH, since={ALICE: NOW + 1000 * second - 1})
+        sent, sends = dict(found.sent) or sent, sends + len(found.tasks)
+    assert sends < POLICY.losses
+
+
 def test_a_task_that_takes_its_workers_down_is_given_up() -> None:
     sent, now, sends = {TASK: Sent(NOW)}, NOW, 0
     for _ in range(20):
