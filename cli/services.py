@@ -92,7 +92,7 @@ def validator(data: str, log_level: str, node_url: str, store: str | None, name:
 
 def worker_options(command: F) -> F:
     """The options of a worker, also for programs that run one in another way."""
-    options: list[Callable[[F], F]] = [
+    options: list[Any] = [
         click.option("--name", default="worker", show_default=True, help="Names its cache; shown to others."),
         click.option("--wallet", help="The key it signs with [default: NAME]."),
         click.option("--memory", type=int, help="Bound on its training process's data, MiB."),

@@ -108,8 +108,9 @@ def _encode(source: Source, open: Open, cache: Path) -> Encoded:
     given = _read(open, source.statistics)
     if compute(first, first_rows, target, task).to_bytes() != given:
         raise InvalidData(
-            f"the statistics {source.statistics} registered with model {source.model!r} are not those of the training rows "
-            f"of {source.statistics_data or source.data}; register the model with the statistics that Assay computes"
+            f"the statistics {source.statistics} registered with model {source.model!r} are not those of the "
+            f"training rows of {source.statistics_data or source.data}; register the model with the statistics that "
+            "Assay computes"
         )
     statistics = Statistics.from_bytes(given)
     whole = np.arange(table.rows, dtype=np.int64)

@@ -19,6 +19,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime import numeric
+
+numeric.pin()  # before any test imports numpy
+
 _STARTS_WITHIN = 30.0  # seconds
 _NO_NETWORK = {  # a Kubo of our own: no peers, no reports, no ports but its API's
     "Bootstrap": [],
