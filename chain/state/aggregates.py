@@ -9,6 +9,7 @@ from chain.state.context import Context, Origin, require
 from chain.state.jobs import find, save
 from chain.state.objects import Aggregate, Job, Round
 from chain.state.rounds import advance, with_round
+from chain.state.updates import check_environment
 from chain.transactions import SubmitAggregate
 
 
@@ -16,7 +17,8 @@ def apply_submit_aggregate(context: Context, origin: Origin, payload: SubmitAggr
     """Accept an aggregate of exactly the round's updates; the first one opens the next round or the vote.
 
     Raises ``Duplicate`` for the same again, ``Forbidden`` for who holds no update, ``NotYet`` before the
-    round is closed, ``Conflict`` for what is over or names other updates.
+    round is closed, ``InvalidField`` for an environment that the model does not list, ``Conflict`` for what
+    is over or names other updates.
     """
     job, round_ = _find_round(context, payload)
     for aggregate in round_.aggregates:
@@ -49,6 +51,7 @@ def apply_submit_aggregate(context: Context, origin: Origin, payload: SubmitAggr
         f"{len(payload.updates)}: {', '.join(payload.updates[:4])}",
         "body.payload.updates",
     )
+    check_environment(context, job, payload.environment)
     aggregate = Aggregate(
         id=origin.id,
         sender=origin.sender,

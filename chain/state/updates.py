@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chain.errors import Conflict, Duplicate, NotYet
-from chain.schema import Cid
+from chain.errors import Conflict, Duplicate, InvalidField, NotYet
+from chain.schema import Cid, Hash
 from chain.state.claims import find_partition, require_lease
-from chain.state.context import Context, Origin, require
+from chain.state.context import Context, Origin, existing, require
 from chain.state.jobs import close, find, save, training
 from chain.state.objects import Job, Update
 from chain.state.rounds import with_partition
-from chain.state.tables import JOBS
+from chain.state.tables import JOBS, MODELS
 from chain.transactions import SubmitUpdate
 
 
@@ -19,7 +19,8 @@ def apply_submit_update(context: Context, origin: Origin, payload: SubmitUpdate)
     """Accept the leaseholder's update; the round closes with its last one.
 
     Raises ``Duplicate`` for the same again, ``Forbidden`` for another's claim, ``NotYet`` before there is a
-    claim or a base, ``Conflict`` for what is over or does not match the job's record.
+    claim or a base, ``InvalidField`` for an environment that the model does not list, ``Conflict`` for what
+    is over or does not match the job's record.
     """
     _refuse_repetition(find(context, payload.job), origin, payload)
     job, last = training(context, payload.job, payload.attempt, payload.round)
@@ -29,6 +30,7 @@ def apply_submit_update(context: Context, origin: Origin, payload: SubmitUpdate)
         payload.seed == job.seed, Conflict, f"the job's seed {job.seed}", payload.seed, "body.payload.seed"
     )
     _check_base(job, payload.round, payload.base)
+    check_environment(context, job, payload.environment)
     update = Update(
         id=origin.id,
         worker=origin.sender,
@@ -71,4 +73,20 @@ def _check_base(job: Job, round_index: int, base: Cid | None) -> None:
         f"a base that is an aggregate of round {round_index - 1}: {', '.join(sorted(standing))}",
         base,
         "body.payload.base",
+    )
+
+
+def check_environment(context: Context, job: Job, environment: Hash) -> None:
+    """What is submitted was made in an environment in which the model's validators judge.
+
+    In another one nobody could disprove it, and nobody approve it: it would hold up the job until its
+    deadline.  Raises ``InvalidField``.
+    """
+    model = existing(context.draft.get(MODELS, job.model), "model", job.model)
+    require(
+        environment in model.environments,
+        InvalidField,
+        f"an environment of model {model.name!r}: {', '.join(model.environments)}",
+        environment,
+        "body.payload.environment",
     )

@@ -50,6 +50,7 @@ def test_the_same_update_again_is_a_duplicate_and_another_a_conflict(registered:
         ({"seed": "0" * 64}, Conflict),
         ({"attempt": 1}, NotYet),
         ({"partition": 7}, InvalidField),
+        ({"environment": "f" * 64}, InvalidField),
     ],
 )
 def test_an_update_must_match_the_job_s_record(registered: Any, fields: dict[str, Any], error: type[Exception]) -> None:
@@ -90,6 +91,21 @@ def test_an_aggregate_is_of_exactly_the_round_s_updates_in_order(registered: Any
     registered.refuse(Conflict, "alice", replace(right, updates=right.updates[::-1]))
     registered.refuse(Conflict, "alice", replace(right, updates=right.updates[:1]))
     registered.do("alice", right)
+
+
+def test_what_was_made_in_an_environment_that_the_model_does_not_list_is_refused_by_name(chain: Any) -> None:
+    chain.register(environments=("a" * 64, "b" * 64))
+    job = chain.open()
+    chain.claim("alice", job, 0)
+    refused = chain.refuse(InvalidField, "alice", chain.update(job, 0))
+    assert refused.where == "body.payload.environment"
+    assert "a" * 64 in str(refused)
+    chain.do("alice", chain.update(job, 0, environment="b" * 64))
+    chain.claim("bob", job, 1)
+    chain.do("bob", chain.update(job, 1, environment="a" * 64))
+    chain.refuse(InvalidField, "bob", chain.aggregate(job))
+    chain.do("bob", chain.aggregate(job, environment="a" * 64))
+    assert chain.get(job).state == "voting"
 
 
 def test_only_holders_of_updates_aggregate_and_each_once(registered: Any) -> None:
