@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from coordinator.client import Client, CoordinatorUnavailable
 from ipfs import open_store
 from runtime import numeric
 from runtime.settings import DataFolder
+from runtime.supervisor import Supervisor
 
 #: Seconds within which the fleet must be ready, and between two looks.
 READY_WITHIN = 90.0
@@ -75,21 +79,42 @@ def perform(
             teller.fact("added", f"{story.iris()} to {'Kubo at ' + ipfs if ipfs else 'the embedded store'}")
             genesis = prepare(options)
             teller.names.update({address: name for name, address in Wallets(folder.wallets).addresses().items()})
-            with running(options, say=teller.why) as (supervisor, endpoints):
+            interrupted = threading.Event()
+            say = _until(interrupted, teller.why)
+            with running(options, say) as (supervisor, endpoints):
                 if endpoints.broker.startswith(_SOCKET) and broker is None:
                     sweeper.remove_later(Path(endpoints.broker.removeprefix(_SOCKET)).parent)
                 started = time.monotonic()
-                with teller.console.status("starting the fleet"):
+                with _killed_when_interrupted(supervisor, interrupted):
                     supervisor.start()
-                ready = _wait_ready(endpoints, teller, started)
-                peak.look()
-                with Client(endpoints.coordinator) as client:
-                    scene = story.Scene(options, endpoints, genesis, client, NodeClient(endpoints.node), store, teller)
-                    facts = _play(scene, cid, peak)
+                    ready = _wait_ready(endpoints, teller, started)
+                    peak.look()
+                    with Client(endpoints.coordinator) as client:
+                        node = NodeClient(endpoints.node)
+                        scene = story.Scene(options, endpoints, genesis, client, node, store, teller)
+                        facts = _play(scene, cid, peak)
         finally:
             store.close()
     facts["seconds"]["ready"] = round(ready, 3)
     return {"data": str(folder.path), "endpoints": endpoints.to_dict(), "accounts": _accounts(teller), **facts}
+
+
+def _until(over: threading.Event, say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say` until it is over: that processes die then is no news."""
+    return lambda text: None if over.is_set() else say(text)
+
+
+@contextlib.contextmanager
+def _killed_when_interrupted(supervisor: Supervisor, interrupted: threading.Event) -> Iterator[None]:
+    """Who presses Ctrl-C does not want to wait while everybody finishes; nothing here needs to be saved."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupted.set()
+        for leader in supervisor.pids().values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(leader, signal.SIGKILL)
+        raise
 
 
 def _play(scene: story.Scene, cid: str, peak: Peak) -> dict[str, Any]:
