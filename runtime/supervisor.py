@@ -191,7 +191,9 @@ class Supervisor:
     def _await_exit(self, name: str, process: subprocess.Popen[bytes]) -> None:
         if hasattr(os, "waitid"):
             # The leader stays a zombie, so its id still names this group and no other.
-            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            # Unless terminate() found it dead first, and reaped it.
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             _kill_group(process.pid)
             code = process.wait()
         else:
