@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from apiflask import APIFlask
 from flask import Flask
-from flask.json.provider import DefaultJSONProvider
 
 from coordinator import guard, metrics, problems, schemas
 from coordinator.context import Services, attach
 from coordinator.routes import chain, datasets, jobs, models, service
+from coordinator.strict_json import StrictJSON
 from runtime import problems as runtime_problems
 
 TITLE = "Assay"
@@ -21,20 +20,6 @@ DESCRIPTION = (
     "documents (RFC 9457); unknown fields are errors; lists take limit and cursor; long operations answer 202 with "
     "Location; streams are Server-Sent Events that Last-Event-ID resumes."
 )
-
-
-class StrictJSON(DefaultJSONProvider):
-    """JSON as RFC 8259 has it: no NaN, keys in the order in which they were written."""
-
-    sort_keys = False
-    ensure_ascii = False
-
-    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        return json.loads(s, parse_constant=_refuse, **kwargs)
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def create_app(found: Services) -> Flask:

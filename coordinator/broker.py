@@ -12,6 +12,8 @@ from typing import Any
 import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from coordinator.scheduler import Task
 from runtime.broker import client_url
@@ -41,7 +43,7 @@ class Broker:
     def __init__(self, url: str) -> None:
         self.url = url
         self._redis: redis.Redis = redis.Redis.from_url(
-            client_url(url), socket_timeout=3, socket_connect_timeout=3
+            client_url(url), socket_timeout=3, socket_connect_timeout=3, retry=Retry(NoBackoff(), 1)
         )
         self._celery = Celery("assay", broker=url, set_as_current=False)
         self._celery.conf.update(
@@ -51,7 +53,14 @@ class Broker:
             task_ignore_result=True,
             task_default_queue="assay",
             broker_connection_timeout=3,
-            broker_transport_options={"socket_timeout": 3, "socket_connect_timeout": 3},
+            broker_transport_options={
+                "socket_timeout": 3,
+                "socket_connect_timeout": 3,
+                "max_retries": 1,  # the dispatcher tries again by itself
+                "interval_start": 0,
+                "interval_step": 0,
+                "interval_max": 0,
+            },
         )
 
     def send(self, task: Task) -> None:

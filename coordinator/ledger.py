@@ -72,7 +72,7 @@ class Ledger:
         self.outbox.forget(transaction)
         self.outbox.forget_key(transaction)
 
-    def settle(self, now: int) -> None:
+    def settle(self) -> None:
         """One look at everything that is not final: forget what is, send again what the node does not have.
 
         An expired transaction is given up when the node's final block is past its expiry: until then it may
@@ -84,9 +84,9 @@ class Ledger:
             if status == "final":
                 self.outbox.forget(pending.id)
             elif status in (None, "dropped"):
-                self._again(pending, known, now)
+                self._again(pending, known)
 
-    def _again(self, pending: Pending, known: dict[str, Any] | None, now: int) -> None:
+    def _again(self, pending: Pending, known: dict[str, Any] | None) -> None:
         try:
             self.node.submit(Signed.decode(pending.data))
             _log.info("transaction sent again", transaction=pending.id, kind=pending.kind)
@@ -101,7 +101,7 @@ class Ledger:
         seen = -1
         while not stop.is_set():
             try:
-                self.settle(int(time.time() * 1000))
+                self.settle()
             except NodeError as error:
                 _log.debug("cannot settle the outbox now", error=str(error))
             if self.outbox.pending():

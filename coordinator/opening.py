@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, cast
-
-import rfc8785
 
 from chain.client import NodeUnavailable, TransactionRefused, WaitTimeout
 from chain.state.objects import Dataset, Model
@@ -31,7 +30,7 @@ def open_job(found: Services, wanted: JobIn, key: str | None) -> str:
         return _begun(found, found.ledger.send(_payload(found, wanted)))
     if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
         raise bad_field("Idempotency-Key", f"expected 1 to {MAX_KEY} printable characters")
-    digest = request_digest(rfc8785.dumps(wanted.model_dump(mode="json")))
+    digest = request_digest(json.dumps(wanted.model_dump(mode="json"), sort_keys=True).encode())
     with found.opening:
         known = found.ledger.outbox.remembered(key)
         if known is None:

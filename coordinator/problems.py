@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from pydantic import ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from chain.client import NodeRefused, NodeUnavailable, TransactionRefused, WaitTimeout
 from ipfs.errors import (
@@ -102,6 +103,13 @@ def install(app: Flask) -> None:
     def content(error: ContentError) -> Response:
         return from_content(error).to_response()
 
+    def large(_: RequestEntityTooLarge) -> Response:
+        detail = (
+            f"the request has more than {request.max_content_length} bytes, which is the most that is read here"
+        )
+        return Problem(413, detail=detail, type=TYPE + "too-large").to_response()
+
+    app.register_error_handler(RequestEntityTooLarge, large)
     app.register_error_handler(NodeRefused, refused)
     app.register_error_handler(TransactionRefused, dropped)
     app.register_error_handler(NodeUnavailable, unavailable)

@@ -26,6 +26,8 @@ from runtime.serving import listen, serve
 
 #: Seconds that the threads are given to end when the service stops; they are daemons after that.
 STOP_SECONDS = 2.0
+#: Seconds before a thread that failed begins anew.
+AGAIN_SECONDS = 1.0
 
 _log = get_logger(__name__)
 
@@ -44,7 +46,8 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], Non
     found = parts.services
     app = create_app(found)
     started = [
-        threading.Thread(target=target, name=name, daemon=True) for name, target in parts.threads.items()
+        threading.Thread(target=_kept_up, args=(name, run, stop), name=name, daemon=True)
+        for name, run in parts.threads.items()
     ]
 
     def ready(port: int) -> None:
@@ -63,6 +66,18 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], Non
             if thread.ident is not None:
                 thread.join(STOP_SECONDS / len(started))
         parts.close()
+
+
+def _kept_up(name: str, run: Callable[[], None], stop: threading.Event) -> None:
+    """Run a thread's work; begin it anew after an error that nobody foresaw, which must not end it in silence."""
+    while not stop.is_set():
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001
+            _log.error("thread failed, beginning anew", thread=name, exc_info=error)
+            stop.wait(AGAIN_SECONDS)
+        else:
+            return
 
 
 @dataclass(frozen=True)

@@ -194,10 +194,10 @@ def test_a_transaction_is_kept_until_it_is_final(ledger: Ledger) -> None:
     identity = ledger.send(Transfer(KEY.address, 1))
     for status in ("pending", "included"):
         ledger.node.status[identity] = status  # type: ignore[attr-defined]
-        ledger.settle(0)
+        ledger.settle()
         assert [item.id for item in ledger.outbox.pending()] == [identity]
     ledger.node.status[identity] = "final"  # type: ignore[attr-defined]
-    ledger.settle(0)
+    ledger.settle()
     assert ledger.outbox.pending() == []
 
 
@@ -208,7 +208,7 @@ def test_what_the_node_lost_is_sent_again_byte_for_byte(ledger: Ledger, lost: st
     node.status.pop(identity)
     if lost == "dropped":
         node.status[identity] = "dropped"
-    ledger.settle(0)
+    ledger.settle()
     assert node.received[0] == node.received[1]
     assert node.status[identity] == "pending"
 
@@ -231,7 +231,7 @@ def test_a_request_that_may_be_repeated_is_kept_while_the_node_is_away(ledger: L
     with pytest.raises(NodeUnavailable):
         ledger.send(Transfer(KEY.address, 1), idempotency_key="k", digest="d")
     node.refuse = None
-    ledger.settle(0)
+    ledger.settle()
     assert len(node.received) == 1
     assert ledger.outbox.remembered("k") is not None
 
