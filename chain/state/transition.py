@@ -7,7 +7,9 @@ each whole or not at all, and ends in the new state with its events.  :func:`app
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -61,8 +63,9 @@ def genesis_state(genesis: Genesis, params: Params) -> State:
 
     Raises ``ValueError`` when the document names no validator, one twice, or more than the network allows.
     """
-    draft = Draft(EMPTY)
     accounts.check_genesis(genesis, params)
+    # The digest starts from the whole document, so that the genesis block's id binds network and note as well.
+    draft = Draft(replace(EMPTY, digest=Hash(hashlib.sha256(genesis.to_bytes()).hexdigest())))
     for address, balance in genesis.balances:
         draft.put(ACCOUNTS, address, Account(balance))
     members = tuple(sorted(genesis.validators))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from chain.errors import Duplicate, InsufficientBalance, NotYet
-from chain.state import KINDS, BlockDraft, check, next_deadline
+from chain.params import DEVELOPMENT, Genesis
+from chain.schema import Address
+from chain.state import KINDS, BlockDraft, check, genesis_state, next_deadline
 from chain.transactions import PAYLOADS, ClaimPartition, Transfer
 
 
@@ -104,3 +107,10 @@ def test_one_job_s_events_tell_its_story(registered: Any) -> None:
 def test_the_same_blocks_give_the_same_state(registered: Any) -> None:
     registered.votes(registered.candidate(rounds=2), "approve")
     assert registered.replay() == registered.state
+
+
+@pytest.mark.parametrize("change", [{"note": "another"}, {"time": 7}, {"balances": ()}])
+def test_every_field_of_the_genesis_tells_networks_apart(change: dict[str, Any]) -> None:
+    genesis = Genesis("development", 1, (Address("0x" + "11" * 20),), ((Address("0x" + "22" * 20), 5),), "a note")
+    other = replace(genesis, **change)
+    assert genesis_state(genesis, DEVELOPMENT).digest != genesis_state(other, DEVELOPMENT).digest
