@@ -32,8 +32,7 @@ def choose_vote(state: State, head: Hash, last: LastVote | None) -> VoteCheckpoi
     """The vote to cast now, None where there is nothing to vote for or no vote is allowed.
 
     ``state`` is the state of ``head``, the block that the validator would mine on; ``last`` its newest vote.
-     The target is the head, the source the highest block that is justified in the head's own state.  Nothing
-     is voted
+    The target is the head, the source the highest block that is justified in the head's own state. Nothing is voted
     on while all but checkpoint votes is final.
     """
     return next_vote(state.finality, head, state.height, last)

@@ -1,8 +1,8 @@
 """The numeric environment: pinned before numpy loads, checked after.
 
 Workers and validators compare models byte by byte, so equal code on equal rows must give equal bits on
-different machines.. Libraries choose their kernels by the CPU they find and sum in an order that depends on
-the number of threads; both are fixed here.. Nothing numeric is imported at the top of this module: call
+different machines. Libraries choose their kernels by the CPU they find and sum in an order that depends on
+the number of threads; both are fixed here. Nothing numeric is imported at the top of this module: call
 :func:`pin` first thing in a process, import numpy, then call :func:`check`.
 """
 
@@ -26,8 +26,8 @@ _THREADS = {
     "VECLIB_MAXIMUM_THREADS": "1",
 }
 
-#: One CPU kind for all of x86-64-v3 (2013 and later).. NumPy 2.4 silently ignores
-#: ``NPY_DISABLE_CPU_FEATURES`` with AVX-512's old names, so the list of what is *allowed* is given.. The last
+#: One CPU kind for all of x86-64-v3 (2013 and later). NumPy 2.4 silently ignores
+#: ``NPY_DISABLE_CPU_FEATURES`` with AVX-512's old names, so the list of what is *allowed* is given. The last
 #: three are PyTorch's.
 _X86_64_V3 = {
     "OPENBLAS_CORETYPE": "Haswell",
@@ -84,7 +84,7 @@ def check() -> dict[str, str]:
     """Assert that the pins took, and say what was found.
 
     Looks at what numpy really dispatches to and at the thread pools and kernels really loaded, since a
-    variable that a library ignores looks the same as one that worked.. Call it after the learning libraries
+    variable that a library ignores looks the same as one that worked. Call it after the learning libraries
     are imported.
 
     Raises :class:`NumericPinsError` naming each difference.

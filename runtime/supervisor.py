@@ -45,8 +45,8 @@ class ChildFailedError(RuntimeError):
 class Child:
     """One process to keep running.
 
-    ``env`` is added to the supervisor's own environment.. ``ready`` is asked until it answers True before the
-    next child is started.. Neighbours with the same ``stage`` (by default each child's own name) start and
+    ``env`` is added to the supervisor's own environment. ``ready`` is asked until it answers True before the
+    next child is started. Neighbours with the same ``stage`` (by default each child's own name) start and
     stop together.
     """
 
@@ -74,7 +74,7 @@ class Supervisor:
     """Keeps children running: ``add`` them, ``start``, and ``stop``.
 
     All children are started by one thread that lives until the last of them has ended, because Linux ties a
-    child's death signal to the thread that started it.. ``broken`` is set when a child that is not to be
+    child's death signal to the thread that started it. ``broken`` is set when a child that is not to be
     restarted has died; ``why_broken`` then says which.
     """
 
