@@ -254,6 +254,13 @@ class Blockchain:
 
     def _take(self, tree: Tree, block: Block, now: int) -> tuple[Tree, Kind, ChainError | None]:
         """Put a block where it belongs: among the entries (``SIDE``), the orphans, the early, or nowhere."""
+        placed, kind, reason = self._place(tree, block, now)
+        if kind is not Kind.EARLY and any(held.id == block.id for held in placed.early):
+            # Whatever became of it, its time has come: one that stayed would be due for ever.
+            placed = replace(placed, early=tuple(held for held in placed.early if held.id != block.id))
+        return placed, kind, reason
+
+    def _place(self, tree: Tree, block: Block, now: int) -> tuple[Tree, Kind, ChainError | None]:
         if block.id in tree.entries:
             return tree, Kind.KNOWN, None
         known = tree.condemned.get(block.id)
@@ -274,12 +281,11 @@ class Blockchain:
             entry = self._apply(tree, block, parent)
         except InvalidBlock as error:
             condemned = immutables.Map() if len(tree.condemned) >= MAX_CONDEMNED else tree.condemned
-            return replace(tree, condemned=condemned.set(block.id, error)), Kind.INVALID, error
+            return replace(tree, condemned=condemned.set(block.id, error.detached())), Kind.INVALID, error
         tree = replace(
             tree,
             entries=tree.entries.set(entry.id, entry),
             heights=tree.heights.set(entry.height, (*tree.heights.get(entry.height, ()), entry.id)),
-            early=tuple(b for b in tree.early if b.id != entry.id),
         )
         return tree, Kind.SIDE, None
 

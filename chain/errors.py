@@ -8,7 +8,7 @@ people.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 @dataclass(eq=False)
@@ -34,6 +34,14 @@ class ChainError(Exception):
         """Name the field that encloses what this error is about (called while it travels outwards)."""
         separator = "." if self.where and not self.where.startswith("[") else ""
         self.where = f"{name}{separator}{self.where}"
+
+    def detached(self) -> Self:
+        """Itself, without traceback and causes: their frames hold on to blocks, drafts and whole states.
+
+        For whoever remembers a refusal beyond the call that was refused.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
 
 class InvalidEncoding(ChainError):
@@ -219,6 +227,11 @@ class BadTransaction(InvalidBlock):
     cause: ChainError | None = None
 
     code = "bad_transaction"
+
+    def detached(self) -> Self:
+        if self.cause is not None:
+            self.cause.detached()
+        return super().detached()
 
     def __str__(self) -> str:
         return f"transaction {self.index} of the block ({getattr(self.cause, 'code', '?')}): {self.cause}"

@@ -28,9 +28,11 @@ class Limits:
     """Their bytes in all."""
     per_sender: int = 1_000
     """Of one sender."""
-    votes: int = 1_000
-    """Places beyond these bounds that only checkpoint votes and votes may take, so that a flood stops neither
-    finality nor adoption."""
+    votes_per_sender: int = 1_000
+    """Checkpoint votes and votes of one validator. They are counted apart from the rest, and for each validator
+    apart, so that neither a flood of transactions nor a validator that floods stops finality or adoption."""
+    votes_size: int = 16 * 1024 * 1024
+    """Their bytes, of one validator."""
     sender_quota: int = 64
     """What one sender gets into a block before all others had their turn."""
 
@@ -63,7 +65,8 @@ class Mempool:
         self._genesis = genesis
         self._limits = limits or Limits()
         self._waiting: dict[Cid, Waiting] = {}
-        self._senders: dict[Address, int] = {}
+        # How many wait, and their bytes: of votes by sender, of the rest by sender and (None) in all.
+        self._taken: dict[tuple[bool, Address | None], tuple[int, int]] = {}
         self._size = 0
         self._arrivals = itertools.count()
 
@@ -85,19 +88,20 @@ class Mempool:
     def get(self, identifier: str) -> Waiting | None:
         return self._waiting.get(Cid(identifier))
 
-    def add(self, signed: Signed, now: int, check: Check) -> bool:
+    def add(self, signed: Signed, now: int, check: Check, *, known: bool = False) -> bool:
         """Take a transaction in; False where its id waits already. `now`: time of the block it could be in.
 
+        `known`: it was acknowledged before (and was in a block since, or on the disk), so there is room for it.
         Raises what check_envelope and `check` raise (but NotYet, with which it is held), and MempoolFull.
         """
         if signed.id in self._waiting:
             return False
-        self._check_room(signed)
+        if not known:
+            self._check_room(signed)
         check_envelope(signed, self._params, self._genesis, now)
         held = _held(signed, check)
         self._waiting[signed.id] = Waiting(signed, next(self._arrivals), held)
-        self._senders[signed.sender] = self._senders.get(signed.sender, 0) + 1
-        self._size += len(signed.data)
+        self._count(signed, 1)
         return True
 
     def remove(self, identifiers: Iterable[str]) -> None:
@@ -106,11 +110,7 @@ class Mempool:
             waiting = self._waiting.pop(Cid(identifier), None)
             if waiting is None:
                 continue
-            sender = waiting.signed.sender
-            self._size -= len(waiting.signed.data)
-            self._senders[sender] -= 1
-            if not self._senders[sender]:
-                del self._senders[sender]
+            self._count(waiting.signed, -1)
 
     def recheck(self, now: int, check: Check) -> tuple[Dropped, ...]:
         """Ask again, in block order, after head or time have changed; what became invalid is dropped."""
@@ -144,20 +144,31 @@ class Mempool:
         ranked.sort(key=lambda entry: entry[:2])  # stable: inside a class and a turn the order stays
         return tuple(signed for _, _, signed in ranked)
 
+    def _count(self, signed: Signed, sign: int) -> None:
+        votes, size = _rank(signed) < _REST, sign * len(signed.data)
+        self._size += size
+        for key in ((votes, signed.sender), (votes, None)):
+            number, total = self._taken.get(key, (0, 0))
+            if number + sign:
+                self._taken[key] = (number + sign, total + size)
+            else:
+                del self._taken[key]
+
     def _check_room(self, signed: Signed) -> None:
-        limits = self._limits
-        reserve = limits.votes if _rank(signed) < _REST else 0
-        if len(self._waiting) >= limits.transactions + reserve:
-            raise MempoolFull(
-                f"fewer than {limits.transactions} waiting transactions", str(len(self._waiting))
-            )
-        room = limits.size + reserve * self._params.max_transaction_bytes
-        if self._size + len(signed.data) > room:
-            raise MempoolFull(f"at most {limits.size} bytes of waiting transactions", str(self._size))
-        if self._senders.get(signed.sender, 0) >= limits.per_sender + reserve:
-            raise MempoolFull(
-                f"fewer than {limits.per_sender} waiting transactions of one sender", signed.sender
-            )
+        limits, size = self._limits, len(signed.data)
+        votes = _rank(signed) < _REST
+        number, total = self._taken.get((votes, signed.sender), (0, 0))
+        most = limits.votes_per_sender if votes else limits.per_sender
+        if number >= most:
+            what = "votes" if votes else "transactions"
+            raise MempoolFull(f"fewer than {most} waiting {what} of one sender", signed.sender)
+        if not votes:
+            number, total = self._taken.get((votes, None), (0, 0))
+            if number >= limits.transactions:
+                raise MempoolFull(f"fewer than {limits.transactions} waiting transactions", str(number))
+        room = limits.votes_size if votes else limits.size
+        if total + size > room:
+            raise MempoolFull(f"at most {room} bytes of waiting {'votes' if votes else 'transactions'}", str(total))
 
 
 _REST = 2
@@ -180,5 +191,5 @@ def _held(signed: Signed, check: Check) -> NotYet | None:
     try:
         check(signed)
     except NotYet as error:
-        return error
+        return error.detached()
     return None

@@ -32,8 +32,9 @@ SNAPSHOT_EVERY = 256
 #: Age, in milliseconds, at which the next block's draft, against which transactions are checked, is made anew:
 #: leases lapse and deadlines pass while nothing is mined.
 DRAFT_MS = 50
-#: Dropped transactions whose reason is remembered.
+#: Dropped transactions whose reason is remembered, and their bytes, at most.
 DROPPED_KEPT = 10_000
+DROPPED_BYTES = 16 * 1024 * 1024
 
 
 class Transport(Protocol):
@@ -109,6 +110,7 @@ class Node:
         self.chain = _load(genesis, params, store)
         self.pool = Mempool(params, self.chain.genesis_id)
         self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
+        self._dropped_size = 0
         self._gone: list[str] = []  # dropped, and still among the store's pending ones
         self._seq = store.last_seq()
         self._snapshot_height = max((each.height for each in store.snapshots()), default=0)
@@ -206,7 +208,7 @@ class Node:
                 raise
             self._gone.clear()
             for signed in fresh:
-                self._dropped.pop(signed.id, None)
+                self._forget_dropped(signed.id)
             self._transport.transactions(fresh)
         return answers
 
@@ -224,7 +226,7 @@ class Node:
             self._refresh()
         assert self._draft is not None  # noqa: S101 - _refresh makes it
         check = self._again if again else self._draft.add
-        self.pool.add(signed, max(now, self.head.time + 1), check)
+        self.pool.add(signed, max(now, self.head.time + 1), check, known=again)
         self._note(signed)
 
     def _note(self, signed: Signed) -> None:
@@ -260,10 +262,17 @@ class Node:
             raise NotYet(error.expected, error.found, error.where) from error
 
     def _drop(self, signed: Signed, error: ChainError) -> None:
-        self._dropped[signed.id] = (signed, error)
+        self._forget_dropped(signed.id)
+        self._dropped[signed.id] = (signed, error.detached())
+        self._dropped_size += len(signed.data)
         self._gone.append(signed.id)
-        while len(self._dropped) > DROPPED_KEPT:
-            self._dropped.popitem(last=False)
+        while len(self._dropped) > DROPPED_KEPT or self._dropped_size > DROPPED_BYTES:
+            self._forget_dropped(next(iter(self._dropped)))
+
+    def _forget_dropped(self, identifier: str) -> None:
+        found = self._dropped.pop(identifier, None)
+        if found is not None:
+            self._dropped_size -= len(found[0].data)
 
     def _forget_gone(self) -> None:
         self._store.drop_pending(self._gone)
@@ -364,7 +373,7 @@ class Node:
 
     def _mining_time(self) -> int | None:
         head = self.head
-        return pacing.next_mining_time(
+        due = pacing.next_mining_time(
             head.state,
             head.id,
             params=self.params,
@@ -373,6 +382,9 @@ class Node:
             votes=self._votes,
             deadline=next_deadline(head.state),
         )
+        # A block follows its parent in time. While this clock is far behind the parent (it was set back), every
+        # block made would be early here, held, and mined again at once.
+        return None if due is None else max(due, head.time + 1 - self.params.max_future_ms)
 
     def _build(self, now: int) -> Task:
         template = self.chain.build(self.pool.ordered(), self.miner, now)

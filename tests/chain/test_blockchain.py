@@ -242,6 +242,28 @@ class TestHeldBlocks:
         assert chain.add(block, NOW + 1).kind is Kind.NEW_HEAD
         assert chain.early == ()
 
+    def test_an_early_block_that_turns_out_invalid_is_not_due_for_ever(self, chain):
+        valid = block_on(chain, chain.head, time=NOW + EASY.max_future_ms + 1)
+        commitment = replace(valid.commitment, state=Hash("1" * 64))
+        header = replace(valid.header, root=merkle_root(commitment, ()))
+        block = Block(mined(header), commitment, ())
+        assert chain.add(block, NOW).kind is Kind.EARLY
+        (due,) = chain.due(NOW + 1)
+        assert chain.add(due, NOW + 1).kind is Kind.INVALID
+        assert chain.early == chain.due(NOW + 10**6) == ()
+
+    def test_a_remembered_refusal_keeps_no_block_alive(self, chain):
+        poor = signed(chain, Transfer(RICH.address, 5), POOR)
+        commitment = Commitment(1, MINER, Hash("1" * 64))
+        root = merkle_root(commitment, (poor,))
+        header = Header(1, chain.head.id, root, START + 1, EASY.initial_target, 0)
+        block = Block(mined(header), commitment, (poor,))
+        chain.add(block, NOW)
+        reason = chain.add(block, NOW).reason
+        assert isinstance(reason, BadTransaction)
+        for error in (reason, reason.cause):
+            assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
     def test_orphans_join_when_their_parent_comes(self, chain):
         other = Blockchain(GENESIS, EASY)
         blocks = [extend(other, other.head).block for _ in range(4)]

@@ -143,9 +143,9 @@ def test_bounds_hold_and_leave_room_for_votes(
     transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
 ) -> None:
     for pool, held in (
-        (_pool(transactions=2, votes=1), 2),
-        (_pool(per_sender=2, votes=1), 2),
-        (_pool(size=2 * len(transfers[0].data), votes=1), 2),
+        (_pool(transactions=2), 2),
+        (_pool(per_sender=2), 2),
+        (_pool(size=2 * len(transfers[0].data)), 2),
     ):
         for signed in transfers[:held]:
             pool.add(signed, NOW, _valid)
@@ -156,6 +156,47 @@ def test_bounds_hold_and_leave_room_for_votes(
             pool.add(transfers[5], NOW, _valid)
         pool.remove([transfers[0].id, signed_of(examples["vote_checkpoint"]).id])
         assert pool.add(transfers[5], NOW, _valid)
+
+
+def test_a_validator_that_floods_takes_no_room_from_the_others(
+    transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    votes = [signed_of(VoteCheckpoint(GENESIS, 0, Hash("cd" * 32), height)) for height in (4, 5, 6)]
+    vote = signed_of(examples["vote_model"])
+    for pool in (_pool(transactions=1, votes_per_sender=2), _pool(transactions=1, votes_size=len(votes[0].data) * 2)):
+        pool.add(transfers[0], NOW, _valid)
+        for signed in votes[:2]:
+            pool.add(signed, NOW, _valid)
+        for signed in (votes[2], vote):
+            with pytest.raises(MempoolFull):
+                pool.add(signed, NOW, _valid)
+        assert pool.add(signed_of(examples["vote_checkpoint"], BOB), NOW, _valid)
+        pool.remove([votes[0].id])
+        assert pool.add(votes[2], NOW, _valid)
+
+
+def test_what_was_acknowledged_always_finds_room(transfers: list[Signed]) -> None:
+    pool = _pool(transactions=1)
+    pool.add(transfers[0], NOW, _valid)
+    with pytest.raises(MempoolFull):
+        pool.add(transfers[1], NOW, _valid)
+    assert pool.add(transfers[1], NOW, _valid, known=True)
+
+
+def test_what_is_held_keeps_nothing_alive_but_its_reason(transfers: list[Signed]) -> None:
+    pool = _pool()
+
+    def check(signed: Signed) -> None:
+        try:
+            raise Conflict("a draft of the whole state")
+        except Conflict as error:
+            raise NotYet("later") from error
+
+    pool.add(transfers[0], NOW, check)
+    held = pool.get(transfers[0].id)
+    assert held is not None
+    assert held.held is not None
+    assert (held.held.__traceback__, held.held.__cause__, held.held.__context__) == (None, None, None)
 
 
 def test_the_books_agree_after_any_history(transfers: list[Signed]) -> None:

@@ -115,6 +115,22 @@ class TestPace:
         assert sim.node.next_time() is None
 
 
+    def test_a_clock_that_is_set_back_mines_nothing_that_would_only_be_held(self, sim, net):
+        sim.send(Transfer(net.validators[0].address, 5), net.owner)
+        sim.run(lambda: sim.node.head.height == 1)
+        sim.now -= 3_600_000
+        sim.start()
+        other = sim.signed(Transfer(net.validators[0].address, 6), net.owner, expires=sim.now + 7_000_000)
+        sim.node.receive_transaction(other.data)
+        caught_up = sim.node.head.time + 1 - sim.params.max_future_ms
+        assert sim.node.on_time() is None
+        assert sim.node.next_time() == caught_up
+        sim.run()
+        assert sim.node.head.state.finality.settled
+        assert sim.node.chain.early == ()
+        assert sim.node.chain.at_height(2).time == sim.node.chain.at_height(1).time + 1
+
+
 class TestTransactions:
     def test_again_is_acknowledged_again(self, sim, net):
         signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
@@ -175,6 +191,19 @@ class TestTransactions:
         sim.start()
         assert early.id not in sim.node.pool
 
+    def test_the_memory_of_what_was_dropped_is_bounded_in_bytes(self, sim, net, monkeypatch):
+        sim.register()
+        sim.run()
+        job = sim.open_job()
+        sim.run(lambda: job in sim.node.head.state.jobs)
+        early = [sim.signed(ClaimPartition(job, 1, 0, n), net.owner, expires=sim.now + 50) for n in range(4)]
+        monkeypatch.setattr(core, "DROPPED_BYTES", 2 * len(early[0].data))
+        sim.node.receive_transactions([each.data for each in early])
+        sim.run()
+        kept = [each for each in map(sim.node.standing, [each.id for each in early]) if each is not None]
+        assert [each.status for each in kept] == ["dropped"] * 2
+        assert all(each.error.__traceback__ is None for each in kept)
+
     def test_a_disk_that_refuses_leaves_nothing_in_memory(self, sim, net, monkeypatch):
         signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
 
@@ -219,6 +248,17 @@ class TestReorganisation:
         assert kinds.count(("transfer", False)) == kinds.count(("transfer", True))
         sim.run(lambda: sim.node.standing(sent).status == "included")
         assert sim.node.head.state.accounts[receiver].balance == 5
+
+    def test_a_full_mempool_has_room_for_what_returns(self, sim, net):
+        sim.alive = 0
+        sent = sim.send(Transfer(net.validators[0].address, 5), net.owner)
+        sim.run(lambda: sim.node.head.height == 1)
+        sim.node.pool._limits = replace(sim.node.pool._limits, transactions=0)
+        root = sim.node.chain.at_height(0)
+        first = side_block(sim.node, root, time_=sim.now + 7)
+        sim.node.receive_block(first)
+        sim.node.receive_block(side_block(sim.node, sim.node.chain.entry(first.id)))
+        assert sim.node.standing(sent).status == "pending"
 
     def test_the_task_is_given_up_when_the_head_changes(self, sim, net):
         sim.send(Transfer(net.validators[0].address, 5), net.owner)
