@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +43,9 @@ from ipfshttpclient import exceptions as rpc
 _T = TypeVar("_T")
 _DELIVER = "deliver the block"  # only here a late answer means that nobody has it
 OLDEST = (0, 35)  # has all options that `add` sends: https://github.com/ipfs/kubo/pull/10774
+# A pin that somebody else is asking for again is gone for some milliseconds, also for who lists it meanwhile.
+_CONFIRMATIONS = 20
+_CONFIRMATION_PAUSE = 0.05  # seconds
 _AHEAD = 6  # blocks under way at once while reading leaves: hides the network's latency, holds 12 MiB at most
 
 
@@ -128,6 +132,8 @@ class KuboStore:
         root = parse_cid(cid)
         for _ in dag.walk(self._source, root, leaves=True):
             pass
+        if self._pinned(str(root)):
+            return
         with self._asking(cid, "pin it"):
             # With progress Kubo answers while it walks, so that a large DAG does not run into the time-out.
             # `pin.add` of the client expects a single answer: ask below it.
@@ -158,8 +164,22 @@ class KuboStore:
     def _confirm_pin(self, cid: str) -> None:
         """`add` answers before it pins, and a pin asked for may be lost: see it before anything relies
         on it."""
-        with self._asking(cid, "confirm the pin"):
-            self._client.pin.ls(cid, type="recursive")
+        for _ in range(_CONFIRMATIONS):
+            if self._pinned(cid):
+                return
+            time.sleep(_CONFIRMATION_PAUSE)
+        what = f"Kubo was to pin it, and says after {_CONFIRMATIONS * _CONFIRMATION_PAUSE:g} s that it is not pinned"
+        raise ContentError(cid, self.name, what, "See Kubo's own log.")
+
+    def _pinned(self, cid: str) -> bool:
+        try:
+            with self._asking(cid, "look for the pin"):
+                self._client.pin.ls(cid, type="recursive")
+        except ContentError as error:
+            if "not pinned" not in error.detail:
+                raise
+            return False
+        return True
 
     # Requests
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -82,6 +83,24 @@ def test_what_one_side_adds_the_other_reads(kubo, store):
 def test_a_block_put_is_one_that_ipfs_dag_get_reads(kubo, store):
     cid = store.put_block("dag-cbor", b"\xa1\x66height\x07")
     assert json.loads(kubo.run("dag", "get", cid)) == {"height": 7}
+
+
+@pytest.mark.kubo
+def test_many_may_pin_the_same_at_once(kubo):
+    """Kubo drops a pin for a moment when it is asked for it again: nobody is told that it failed."""
+    cid = KuboStore(kubo.api).add(b"wanted by all")
+
+    def keep(_: int) -> None:
+        store = KuboStore(kubo.api)
+        try:
+            for _ in range(10):
+                store.pin(cid)
+                assert store.add(b"wanted by all") == cid
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(keep, range(4)))
 
 
 @pytest.mark.kubo
