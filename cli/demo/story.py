@@ -54,7 +54,7 @@ class Scene:
 
 def iris() -> Path:
     """The table that comes with Assay: beside the packages in a checkout, under the prefix where it is installed."""
-    places = [Path(__file__).parents[2], Path(sys.prefix) / "share" / "assay", Path(sys.prefix)]
+    places = [Path(__file__).parents[2], Path(sys.prefix) / "share" / "assay"]
     for place in places:
         if (place / "datasets" / "iris.csv").is_file():
             return place / "datasets" / "iris.csv"
