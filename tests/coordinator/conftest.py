@@ -214,7 +214,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     start(lambda: broker.work(contexts, stop), "workers")
     with Client(url) as client:
         ready = client.wait_ready(60)
-        assert ready["ready"], ready
+        assert ready["ready"], {name: part["reason"] for name, part in ready["parts"].items()}
         yield Network(url, client, node, broker, settings, approving, OUTSIDER, WORKERS)
     stop.set()
     parts.services.follower.wake()
