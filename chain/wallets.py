@@ -13,8 +13,10 @@ import json
 import os
 import re
 import secrets
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from chain.errors import WalletError
@@ -38,10 +40,8 @@ def generate() -> Key:
 def open_keystore(path: Path, password: str) -> Key:
     """The key of any V3 keystore (PBKDF2 or scrypt). Raises WalletError."""
     content = _read_keystore(path)
-    from eth_keyfile import decode_keyfile_json  # takes 0.4 s, and most processes open no wallet
-
     try:
-        key = Key(decode_keyfile_json(content, password.encode()))
+        key = Key(_keyfile().decode_keyfile_json(content, password.encode()))
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise WalletError(
             "the keystore's password", f"one that does not open it ({error})", str(path)
@@ -49,6 +49,19 @@ def open_keystore(path: Path, password: str) -> Key:
     if key.address != _address_of(content, path):
         raise WalletError(f"the key of {_address_of(content, path)}", f"that of {key.address}", str(path))
     return key
+
+
+def _keyfile() -> ModuleType:
+    """The library for keystores, imported when a wallet is opened: it takes 0.4 s.
+
+    What it imports raises the interpreter's recursion limit to a depth at which hostile JSON overflows the real stack
+    and ends the process; the limit is put back.
+    """
+    limit = sys.getrecursionlimit()
+    import eth_keyfile
+
+    sys.setrecursionlimit(limit)
+    return eth_keyfile
 
 
 class Wallets:
@@ -64,11 +77,9 @@ class Wallets:
 
     def add(self, name: str, key: Key) -> Key:
         """Keep a key under this name. Raises WalletError where the name is taken or no name."""
-        from eth_keyfile import create_keyfile_json
-
         path = self._path(name)
         password = self._password()
-        content = create_keyfile_json(key.secret, password.encode(), kdf="pbkdf2", iterations=ITERATIONS)
+        content = _keyfile().create_keyfile_json(key.secret, password.encode(), kdf="pbkdf2", iterations=ITERATIONS)
         if not _create(path, (json.dumps(content, indent=2) + "\n").encode()):
             raise WalletError("a name that is free", f"the wallet {name}", str(path))
         return key

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -101,3 +103,13 @@ def test_many_at_once_get_one_wallet(wallets: Wallets) -> None:
 
 def test_generated_keys_differ() -> None:
     assert len({generate().address for _ in range(20)}) == 20
+
+
+def test_opening_a_wallet_leaves_the_recursion_limit_as_it_was(tmp_path: Path) -> None:
+    """In a process of its own: the library is imported once, and another test may have done so."""
+    program = (
+        "import sys; before = sys.getrecursionlimit()\n"
+        "from chain.wallets import Wallets; Wallets(sys.argv[1]).ensure('a')\n"
+        "assert sys.getrecursionlimit() == before, sys.getrecursionlimit()"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
