@@ -16,6 +16,9 @@ from chain.transactions import ClaimPartition, ReportFailure
 
 #: A failure of this kind may pass; whoever met it may claim the partition again.
 RETRYABLE = "unavailable"
+#: Failures of that kind that a partition, or a round's aggregation, keeps: the newest. Whoever owns the minimum
+#: balance can pass it on from account to account, so that the number of workers bounds nothing.
+RETRYABLE_KEPT = 8
 
 
 def apply_claim_partition(context: Context, origin: Origin, payload: ClaimPartition) -> None:
@@ -188,9 +191,12 @@ def _check_aggregator(job: Job, last: Round, sender: Address) -> tuple[Address, 
 
 
 def _with(failures: tuple[Failure, ...], new: Failure) -> tuple[Failure, ...]:
-    """Only the newest of a worker's failures of each sort is kept, so that a job cannot be made to grow."""
+    """The newest of a worker's failures of each sort, so that a job cannot be made to grow."""
 
     def sort_of(failure: Failure) -> tuple[Address, bool, int]:
         return failure.worker, failure.code == RETRYABLE, failure.attempt if failure.code != RETRYABLE else 0
 
-    return (*(failure for failure in failures if sort_of(failure) != sort_of(new)), new)
+    kept = [*(failure for failure in failures if sort_of(failure) != sort_of(new)), new]
+    passing = [failure for failure in kept if failure.code == RETRYABLE]
+    oldest = passing[: max(0, len(passing) - RETRYABLE_KEPT)]
+    return tuple(failure for failure in kept if failure not in oldest)

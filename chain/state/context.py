@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -60,6 +60,11 @@ def existing(value: T | None, what: str, name: str) -> T:
     if value is None:
         raise Unknown(f"the {what} of something in the state", repr(name), what)
     return value
+
+
+def listed(items: Sequence[str], most: int = 16) -> str:
+    """Items with commas for an event, the first ones where there are many: a vote may name 25,700."""
+    return ",".join([*items[:most], *([f"+{len(items) - most}"] if len(items) > most else [])])
 
 
 def shorten(text: str, limit: int) -> str:

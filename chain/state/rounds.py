@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import replace
+from functools import cache
 
 from chain.encoding import Link, encode
 from chain.schema import Address, Cid, Hash
@@ -14,9 +15,15 @@ from chain.state.objects import Job, Partition, Round
 def open_round(job: Job, time: int) -> Job:
     """``job`` with one more round, open from ``time`` on."""
     index = len(job.round_list)
-    partitions = tuple(Partition(number) for number in range(job.partitions))
+    partitions = _untouched(job.partitions)
     new = Round(index, opened=time, deadline=time + job.round_ms, closed=None, partitions=partitions)
     return replace(job, round_list=(*job.round_list, new))
+
+
+@cache
+def _untouched(count: int) -> tuple[Partition, ...]:
+    """Partitions that nobody claimed; shared, since opening jobs is cheap and each may have hundreds."""
+    return tuple(Partition(number) for number in range(count))
 
 
 def close_round(job: Job, time: int) -> Job:
@@ -83,7 +90,8 @@ def mark_removed(job: Job, disproved: Collection[Cid]) -> Job:
 def remove(job: Job, disproved: Collection[Cid], time: int) -> Job:
     """``job`` in its next attempt, without what was disproved and without all that was built on it.
 
-    An update goes with the aggregate it was based on, an aggregate with any update it includes.  The first
+    An update goes with the aggregate it was based on, an aggregate with any update it includes or with one
+    that said the same and was disproved.  The first
     round that is no longer whole is taken up again with a fresh deadline, later rounds start anew after it;
     where all rounds still have an aggregate, the first one standing in the last round is the next candidate.
     """
@@ -110,10 +118,12 @@ def _without(round_: Round, disproved: Collection[Cid], bases: Collection[Cid | 
         for partition in round_.partitions
     )
     updates = tuple(partition.update.id for partition in partitions if partition.update)
+    # Who says word for word what was disproved says something false: it does not get an attempt of its own.
+    false = {(each.artifact, each.score) for each in round_.aggregates if each.id in disproved}
     standing = tuple(
         aggregate
         for aggregate in round_.aggregates
-        if aggregate.id not in disproved and aggregate.updates == updates
+        if aggregate.updates == updates and (aggregate.artifact, aggregate.score) not in false
     )
     gone = tuple(aggregate.id for aggregate in round_.aggregates if aggregate not in standing)
     return replace(round_, partitions=partitions, aggregates=standing, removed=(*round_.removed, *gone))

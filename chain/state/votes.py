@@ -8,7 +8,7 @@ from dataclasses import replace
 from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, NotYet
 from chain.schema import Address, Cid
 from chain.state.aggregates import announce_candidate
-from chain.state.context import Context, Origin, existing, require
+from chain.state.context import Context, Origin, existing, listed, require
 from chain.state.explain import cast
 from chain.state.jobs import end, find, save
 from chain.state.models import version_key
@@ -61,8 +61,7 @@ def apply_vote_model(context: Context, origin: Origin, payload: VoteModel) -> No
     context.emit(
         "vote", job=job.id, attempt=job.attempt, validator=vote.validator, decision=vote.decision,
         cid=vote.candidate, score=vote.score, baseline=vote.baseline, replayed=len(vote.replayed),
-        disproved=",".join(vote.disproved),
-        missing=",".join(vote.missing), reason=vote.reason,
+        disproved=listed(vote.disproved), missing=listed(vote.missing), reason=vote.reason,
     )  # fmt: skip
     if _weight(job, validators, "approve") >= validators.quorum():
         _adopt(context, job, model)
@@ -191,7 +190,7 @@ def _adopt(context: Context, job: Job, model: Model) -> None:
         dataset=job.dataset,
         data=dataset.data,
         score=candidate.score,
-        baseline=approving[0].baseline,
+        baseline=_agreed([vote.baseline for vote in approving]),
         replaces=model.in_service,
         rows=sum(update.rows for update in job.round_list[-1].updates),
         verified_by="replay",
@@ -217,6 +216,12 @@ def _adopt(context: Context, job: Job, model: Model) -> None:
         approvals=len(version.approvals), validators=context.validators.total,
     )  # fmt: skip
     _vote_again(context, model.name)
+
+
+def _agreed(baselines: list[int | None]) -> int | None:
+    """What most of the approving validators measured (of equally many, the lowest): no single one decides it."""
+    counts = Counter(baselines)
+    return max(counts, key=lambda value: (counts[value], 0 if value is None else -value))
 
 
 def _vote_again(context: Context, model: str) -> None:
@@ -252,7 +257,7 @@ def _reject(context: Context, job: Job, validators: ValidatorSet) -> None:
         end(context, bar(mark_removed(job, disproved), barred), "rejected", reason)
         return
     context.emit(
-        "attempt", job=job.id, attempt=job.attempt + 1, disproved=",".join(sorted(disproved)), reason=reason
+        "attempt", job=job.id, attempt=job.attempt + 1, disproved=listed(sorted(disproved)), reason=reason
     )
     job = bar(remove(job, disproved, context.time), barred)
     save(context, job)

@@ -8,7 +8,7 @@ import pytest
 
 from chain.errors import Conflict, Forbidden, InvalidField, NotYet
 from chain.params import DEVELOPMENT
-from chain.transactions import ClaimPartition, ReportFailure
+from chain.transactions import ClaimPartition, ReportFailure, Transfer
 
 LEASE = DEVELOPMENT.lease_ms
 
@@ -197,3 +197,50 @@ def test_holders_of_updates_report_that_a_round_cannot_be_aggregated(registered:
     registered.do("bob", failing(registered, job, None, message="merge failed"))
     assert registered.get(job).state == "failed"
     assert "aggregation of round 0" in registered.get(job).reason
+
+
+def test_a_balance_passed_from_account_to_account_does_not_make_a_job_grow(registered: Any) -> None:
+    job = registered.open()
+    registered.claim("alice", job, 0)
+    registered.do("alice", failing(registered, job))  # for good: is kept
+    sender = "bob"
+    for number in range(12):
+        registered.claim(sender, job, 0)
+        registered.do(sender, failing(registered, job, code="unavailable", message=f"{number}"))
+        following = f"sybil {number}"
+        registered.do(sender, Transfer(registered.address(following), 1_000))
+        sender = following
+    kept = registered.get(job).round_list[0].partitions[0].failures
+    assert [failure.message for failure in kept[1:]] == [f"{number}" for number in range(4, 12)]
+    assert kept[0].worker == registered.address("alice")
+
+
+def test_the_update_of_who_lost_the_lease_in_the_same_block_is_refused(registered: Any) -> None:
+    job = registered.open()
+    registered.claim("alice", job, 0)
+    registered.wait(30_000)
+    late = registered.sign("alice", registered.update(job, 0))
+    claim = registered.sign("bob", registered.claiming(job, 0))
+    with pytest.raises(Forbidden) as caught:
+        registered.mine(claim, late)
+    assert caught.value.index == 1
+    registered.mine(late)  # before anybody claims, it counts
+    registered.refuse_signed(Conflict, claim)
+
+
+def test_a_report_after_the_lapse_releases_the_lease_and_bars_nobody(registered: Any) -> None:
+    job = registered.open()
+    registered.claim("alice", job, 0)
+    registered.wait(30_000)
+    registered.do("alice", failing(registered, job, code="unavailable"))
+    registered.claim("bob", job, 0)
+    assert registered.get(job).barred == ()
+
+
+def test_who_is_barred_neither_renews_nor_reports(registered: Any) -> None:
+    job = registered.open()
+    registered.claim("alice", job, 0)
+    registered.wait(30_000)
+    registered.claim("bob", job, 0)
+    for payload in (registered.claiming(job, 0), registered.claiming(job, 1), failing(registered, job)):
+        registered.refuse(Forbidden, "alice", payload)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, NotYet
+from chain.errors import Conflict, Duplicate, Forbidden, InvalidEncoding, InvalidField, NotYet
 from chain.params import DEVELOPMENT
 
 
@@ -164,3 +164,11 @@ def test_an_update_in_the_block_that_reaches_the_deadline_is_late(registered: An
     registered.refuse(
         Conflict, "alice", registered.update(job, 0), after=registered.get(job).round_list[0].deadline - registered.time
     )
+
+
+def test_the_most_rows_that_updates_can_name_add_up_within_the_encoding(registered: Any) -> None:
+    job = registered.open(partitions=256, minimum_updates=1)
+    registered.claim("alice", job, 0)
+    with pytest.raises(InvalidEncoding):
+        registered.do("alice", registered.update(job, 0, rows=2**48 + 1))
+    assert 256 * 2**48 < 2**63

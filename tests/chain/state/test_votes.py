@@ -307,3 +307,82 @@ def test_the_record_binds_seed_updates_bases_and_candidate(registered: Any) -> N
     assert record_digest(job) == hashlib.sha256(encode(record)).hexdigest()
     with pytest.raises(ValueError, match="no candidate"):
         record_digest(replace(job, candidate=None))
+
+
+def test_who_repeats_what_was_disproved_gets_no_attempt_of_its_own(registered: Any) -> None:
+    job = registered.candidate(attempts=3)
+    false = registered.get(job).candidate
+    registered.do("bob", registered.aggregate(job))  # the same artifact and score as the candidate
+    disprove(registered, job, false.id)
+    waiting = registered.get(job)
+    assert (waiting.state, waiting.round_list[0].aggregates) == ("training", ())
+    assert len(waiting.round_list[0].removed) == 2
+
+
+def test_a_true_aggregate_outlives_one_that_lied_about_its_score(registered: Any) -> None:
+    job = registered.candidate(attempts=2)
+    boast = registered.get(job).candidate
+    registered.do("bob", registered.aggregate(job, score=boast.score - 1))
+    disprove(registered, job, boast.id)
+    voting = registered.get(job)
+    assert (voting.state, voting.candidate.artifact) == ("voting", boast.artifact)
+
+
+def test_one_validator_s_baseline_does_not_become_the_version_s(registered: Any) -> None:
+    registered.votes(registered.candidate(), "approve")
+    job = registered.candidate()
+    for validator, baseline in zip(registered.validators, (1, 900_000, 900_000), strict=False):
+        registered.do(validator, registered.vote(job, baseline=baseline))
+    assert registered.state.versions["flowers@2"].baseline == 900_000
+
+
+def test_a_vote_that_names_thousands_of_items_is_a_short_event(registered: Any) -> None:
+    job = registered.candidate(partitions=20, minimum_updates=20)
+    registered.do(registered.validators[0], registered.vote(job, "reject", disproved=registered.get(job).update_ids))
+    (event,) = [event for event in registered.events if event.kind == "vote"]
+    assert event.fields["disproved"].endswith(",+4")
+    assert event.fields["disproved"].count(",") == 16
+
+
+def test_a_vote_whose_record_has_changed_counts_nowhere(registered: Any) -> None:
+    job = registered.candidate(attempts=2)
+    stale = registered.vote(job)
+    disprove(registered, job, registered.get(job).update_ids[0])
+    registered.train("carol", job, 0)
+    registered.do("bob", registered.aggregate(job))
+    registered.refuse(Conflict, registered.validators[3], stale)
+    registered.refuse(Conflict, registered.validators[3], registered.vote(job, record=stale.record))
+    assert registered.get(job).votes[-1].attempt == 0
+
+
+def test_no_block_adopts_with_less_than_a_quorum_however_votes_are_ordered_or_repeated(registered: Any) -> None:
+    job = registered.candidate()
+    first, second = registered.validators[:2]
+    registered.mine(registered.sign(second, registered.vote(job)), registered.sign(first, registered.vote(job)))
+    for validator in (first, second):
+        registered.refuse(Duplicate, validator, registered.vote(job))
+    for sender in ("owner", "alice"):
+        registered.refuse(Forbidden, sender, registered.vote(job))
+    assert (registered.get(job).state, registered.policy().in_service) == ("voting", 0)
+
+
+def test_attempts_run_out(registered: Any) -> None:
+    job = registered.candidate(attempts=2)
+    disprove(registered, job, registered.get(job).candidate.id)
+    registered.do("bob", registered.aggregate(job, "again"))
+    disprove(registered, job, registered.get(job).candidate.id)
+    assert (registered.get(job).state, registered.get(job).attempt) == ("rejected", 1)
+
+
+def test_when_everybody_who_could_aggregate_is_barred_the_deadline_ends_the_job(registered: Any) -> None:
+    job = registered.candidate(attempts=3)
+    disprove(registered, job, registered.get(job).candidate.id)
+    registered.do("bob", registered.aggregate(job, "again"))
+    disprove(registered, job, registered.get(job).candidate.id)
+    for worker in ("alice", "bob", "carol"):
+        registered.refuse(Forbidden, worker, registered.aggregate(job, "once more"))
+    registered.wait(59_999)
+    assert registered.get(job).state == "training"
+    registered.wait(1)
+    assert registered.get(job).state == "expired"
+    assert next_deadline(registered.state) is None
