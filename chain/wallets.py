@@ -61,7 +61,8 @@ def _keyfile() -> ModuleType:
     import eth_keyfile
 
     sys.setrecursionlimit(limit)
-    return eth_keyfile
+    keyfile: ModuleType = eth_keyfile
+    return keyfile
 
 
 class Wallets:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ def show(name: str, data: str, url: str | None, as_json: bool) -> None:
 @model.command()
 @click.argument("name")
 @click.argument("rows", nargs=-1)
-@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="A CSV or JSON file of rows.")
+@click.option("--file", "path", type=click.Path(exists=True, dir_okay=False), help="Rows: CSV, Parquet or JSON.")
 @targets.data_option
 @targets.url_option
 @json_option
@@ -108,18 +107,16 @@ def predict(name: str, rows: tuple[str, ...], path: str | None, data: str, url: 
 
 
 def _rows_of(path: Path) -> list[Any]:
-    """The rows of a JSON array, or of a CSV file with headings."""
-    text = path.read_text(encoding="utf-8")
+    """The rows of a CSV file with headings, a Parquet file or a JSON array; an empty cell is null."""
     if path.suffix == ".json":
-        found = json.loads(text)
+        found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, list):
             raise click.UsageError(f"{path}: expected a JSON array of rows, found {type(found).__name__}")
         return found
-    return [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(text.splitlines())]
+    import pandas
 
-
-def _number(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        frame = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
+    except ValueError as error:  # what pandas and pyarrow raise for a file of another format
+        raise click.UsageError(f"{path}: {error}; expected CSV with headings, Parquet, or a JSON array") from error
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
