@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from chain.state.objects import Failure, Job, Partition, Round
+from chain.state.claims import RETRYABLE
+from chain.state.objects import Failure, Job, Lease, Partition, Round
 
 TRAIN: Literal["assay.train"] = "assay.train"
 AGGREGATE: Literal["assay.aggregate"] = "assay.aggregate"
@@ -77,7 +78,8 @@ class Policy:
     lapse_ms: int = 1_000
     """After a lease lapsed: its holder may be renewing it."""
     retry_ms: int = 2_000
-    """After a failure that may pass ("unavailable"); doubled with each."""
+    """After a failure that may pass ("unavailable"); doubled with each. After any other, another worker is
+    asked at once."""
     longest_ms: int = 60_000
     """No wait is longer."""
     losses: int = 3
@@ -115,7 +117,7 @@ def plan(
     lapses. Nothing is remembered of jobs that are over.
     """
     policy = policy or Policy()
-    busy = sum(1 for job in jobs for lease in _leases(job) if lease > now)
+    busy = [lease.worker for job in jobs for lease in _leases(job) if lease.until > now]
     tasks: list[Task] = []
     wakes: list[int] = []
     kept: dict[Task, Sent] = {}
@@ -141,7 +143,7 @@ def _wanted(
     now: int,
     sent: Mapping[Task, Sent],
     workers: Set[str],
-    busy: int,
+    busy: Sequence[str],
     policy: Policy,
     since: Mapping[str, int],
 ) -> Iterable[_Wanted]:
@@ -157,8 +159,8 @@ def _wanted(
                 if back is not None and partition.lease is not None:
                     yield replace(task, worker=partition.lease.worker), now, replace(back, at=now)
                     continue
-                due, record = _training(job, partition, now, sent.get(task), busy < len(workers), policy)
-                yield task, due, record
+                due, record = _training(job, partition, now, sent.get(task), len(busy) < len(workers), policy)
+                yield replace(task, worker=_another(job, partition, workers, busy, record.count)), due, record
     elif not current.aggregates:
         task = Task(job.id, job.attempt, current.index, None)
         before = sent.get(task)
@@ -230,13 +232,24 @@ def _holder(job: Job, current: Round, workers: Set[str], turn: int) -> str | Non
     return asked[turn % len(asked)] if asked else None
 
 
+def _another(job: Job, partition: Partition, workers: Set[str], busy: Sequence[str], turn: int) -> str | None:
+    """Whom to send a partition that somebody cannot do: to one that has not said so, in turn, of those with nothing
+    to do if there are any. None, and so whoever is first, where nobody has said so or nobody else lives."""
+    refusing = {f.worker for f in partition.failures if f.attempt == job.attempt and f.code != RETRYABLE}
+    able = sorted(set(workers) - refusing - set(job.barred)) if refusing else []
+    asked = [worker for worker in able if worker not in busy] or able
+    return asked[turn % len(asked)] if asked else None
+
+
 def _last_failure(job: Job, failures: Sequence[Failure]) -> Failure | None:
     own = [failure for failure in failures if failure.attempt == job.attempt]
     return max(own, key=lambda failure: failure.time, default=None)
 
 
 def _retry(job: Job, failures: Sequence[Failure], policy: Policy) -> int:
-    own = sum(1 for failure in failures if failure.attempt == job.attempt)
+    own = sum(1 for failure in failures if failure.attempt == job.attempt and failure.code == RETRYABLE)
+    if own == 0:
+        return 0  # whoever failed will not try again, and another may at once
     return _doubled(policy.retry_ms, own - 1, policy)
 
 
@@ -244,9 +257,9 @@ def _doubled(base: int, times: int, policy: Policy) -> int:
     return int(min(base * 2 ** min(times, 30), policy.longest_ms))
 
 
-def _leases(job: Job) -> Iterable[int]:
+def _leases(job: Job) -> Iterable[Lease]:
     for round_ in job.round_list:
         if round_.closed is None:
             for partition in round_.partitions:
                 if partition.update is None and partition.lease is not None:
-                    yield partition.lease.until
+                    yield partition.lease

@@ -167,6 +167,25 @@ def test_a_failure_that_may_pass_is_tried_again_with_growing_patience() -> None:
     assert plan([twice], 3, then + 2 * POLICY.retry_ms, found.sent, BOTH).tasks == (TASK,)
 
 
+def test_what_one_worker_cannot_do_is_sent_to_another_at_once() -> None:
+    job = with_partition(Partition(0, failures=(a_failure(NOW, BOB, "corrupt_content"),)))
+    for before in ({}, {TASK: Sent(NOW - 50)}):
+        (task,) = plan([job], 3, NOW, before, BOTH).tasks
+        assert (task, task.worker) == (TASK, ALICE)
+    (task,) = plan([job], 3, NOW, {}, {BOB}).tasks
+    assert task.queue == "assay", "whoever comes"
+
+
+def test_what_one_worker_cannot_do_goes_to_one_that_has_nothing_to_do() -> None:
+    carol = Address("0x" + "cc" * 20)
+    failed = Partition(0, failures=(a_failure(NOW, BOB, "corrupt_content"),))
+    held = Partition(1, lease=Lease(ALICE, NOW, NOW + 30_000))
+    for turn in range(3):
+        sent = {TASK: Sent(NOW - 50, turn), Task(JOB, 0, 0, 1): Sent(NOW)}
+        (task,) = plan([a_job(a_round((failed, held)))], 3, NOW, sent, {ALICE, BOB, carol}).tasks
+        assert task.worker == carol
+
+
 def test_failures_of_an_earlier_attempt_do_not_count() -> None:
     job = replace(with_partition(Partition(0, failures=(a_failure(NOW, attempt=0),))), attempt=1)
     assert plan([job], 3, NOW, {}, BOTH).tasks == (Task(JOB, 1, 0, 0),)
