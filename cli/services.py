@@ -76,7 +76,7 @@ def validator(data: str, log_level: str, node_url: str, store: str | None, name:
     from validators.service import ValidatorSettings, run
 
     folder = settings.DataFolder(data)
-    run(
+    status = run(
         ValidatorSettings(
             name=name,
             node=node_url,
@@ -88,6 +88,7 @@ def validator(data: str, log_level: str, node_url: str, store: str | None, name:
         ),
         signals.stop_event(),
     )
+    raise SystemExit(status)
 
 
 def worker_options(command: F) -> F:

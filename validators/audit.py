@@ -19,11 +19,13 @@ from chain.errors import ChainError
 from chain.params import NETWORKS, Genesis
 from chain.state import Job, Model, State, Version, version_key
 from ipfs.store import ContentStore
+from learning.errors import LearningError
 from learning.records import recipe_of
-from validators.replay import Check, Replay, Replayer
+from validators.baseline import open_session, score_of_version
+from validators.replay import Check, Replay, Replayer, Unworkable
 
 if TYPE_CHECKING:
-    from learning.session import Session
+    from learning.recipe import Recipe
 
 
 class AuditError(Exception):
@@ -77,7 +79,8 @@ class Audit:
     @property
     def false(self) -> bool:
         """Whether anything stated was found to be otherwise."""
-        return not all(check.matches for check in self.checks) or not all(c.matches for c in self.comparisons)
+        resting = [check for check in self.checks if check.counts]
+        return not all(check.matches for check in resting) or not all(c.matches for c in self.comparisons)
 
     @property
     def verdict(self) -> str:
@@ -141,14 +144,20 @@ def audit(
     cache: Path,
     progress: Callable[[Check], None],
 ) -> Audit:
-    """Do the work behind a version again. Raises `AuditError` and `ipfs.errors.ContentError`."""
+    """Do the work behind a version again. Raises `AuditError` and `ipfs.errors.ContentError`.
+
+    The aggregates that stand beside the candidate are checked too, but the verdict is on the version.
+    """
     from learning.environment import environment_id
-    from learning.session import Session
 
     state = chain.state
     model, version, job = find_version(state, name, number)
-    session = Session(recipe_of(job, model, state.datasets.get), store.open, cache)
-    replay = Replayer(session, store, environment_id(), progress).replay(job)
+    try:
+        recipe = recipe_of(job, model, state.datasets.get)
+        replay = Replayer(open_session(recipe, store, cache), store, environment_id(), progress).replay(job)
+        comparisons = _compare(state, model, version, recipe, replay, store, cache)
+    except (Unworkable, LearningError) as error:
+        raise AuditError(f"version {version.number} of {name} cannot have been made as stated: {error}") from error
     return Audit(
         chain,
         model,
@@ -156,12 +165,18 @@ def audit(
         job,
         replay.checks,
         replay.foreign,
-        _compare(state, model, version, session, store, replay),
+        comparisons,
     )
 
 
 def _compare(
-    state: State, model: Model, version: Version, session: Session, store: ContentStore, replay: Replay
+    state: State,
+    model: Model,
+    version: Version,
+    recipe: Recipe,
+    replay: Replay,
+    store: ContentStore,
+    cache: Path,
 ) -> tuple[Comparison, ...]:
     found: list[Comparison] = []
     if replay.candidate is not None:
@@ -171,7 +186,8 @@ def _compare(
         found.append(Comparison("candidate", version.candidate, "nothing: the last round could not be aggregated"))
     replaced = state.versions.get(version_key(model.name, version.replaces)) if version.replaces else None
     if replaced is not None:
-        baseline = session.score(store.read(replaced.candidate))
+        made_by = state.jobs[replaced.job]
+        baseline = score_of_version(recipe, made_by, replaced.candidate, store, cache, open_session)
         found.append(Comparison(f"score of version {replaced.number}", _micro(version.baseline), _micro(baseline)))
         if replay.score is not None:
             enough = model.direction * (replay.score - baseline) >= model.minimum_improvement

@@ -10,6 +10,7 @@ import hashlib
 from pathlib import Path
 
 from chain.errors import ChainError
+from chain.state import Job, record_digest
 from chain.transactions import Signed, VoteModel
 from runtime.logs import get_logger
 from runtime.settings import atomic_write
@@ -18,16 +19,18 @@ log = get_logger("validators.ballots")
 
 
 class Ballots:
-    """One folder, one file per job, attempt, candidate and version compared with."""
+    """One folder, one file per job, attempt, candidate, record and version compared with: what a vote binds."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def cast(self, job: str, attempt: int, candidate: str, compared: int) -> Signed | None:
-        """The newest vote signed for this candidate, None if there is none. A file that is no vote (it can only be
-        a disk's fault) counts as none after a word in the log."""
-        path = self._path(job, attempt, candidate, compared)
+    def cast(self, job: Job, compared: int) -> Signed | None:
+        """The newest vote signed for the job's candidate as it is up now, compared with this version; None if there
+        is none. A file that is no vote (it can only be a disk's fault) counts as none after a word in the log."""
+        if job.candidate is None:
+            return None
+        path = self._path(job.id, job.attempt, job.candidate.artifact, record_digest(job), compared)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -43,8 +46,9 @@ class Ballots:
         vote = signed.body.payload
         if not isinstance(vote, VoteModel):
             raise TypeError(f"a ballot is a vote_model, not a {signed.body.kind}")
-        atomic_write(self._path(vote.job, vote.attempt, vote.candidate, vote.compared), signed.data)
+        path = self._path(vote.job, vote.attempt, vote.candidate, vote.record, vote.compared)
+        atomic_write(path, signed.data)
 
-    def _path(self, job: str, attempt: int, candidate: str, compared: int) -> Path:
-        name = hashlib.sha256(f"{job}\n{attempt}\n{candidate}\n{compared}".encode()).hexdigest()
+    def _path(self, job: str, attempt: int, candidate: str, record: str, compared: int) -> Path:
+        name = hashlib.sha256(f"{job}\n{attempt}\n{candidate}\n{record}\n{compared}".encode()).hexdigest()
         return self._folder / f"{name}.cbor"

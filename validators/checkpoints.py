@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.client import NodeClient, NodeError, View
+from chain.client import NodeClient, NodeRefused, NodeUnavailable, View
 from chain.finality import next_vote
 from chain.keys import Key
 from chain.schema import Hash
@@ -21,31 +21,39 @@ class CheckpointVoter:
         self._client = client
         self._key = key
         self._votes = votes
+        #: The newest vote of which the node has said that it has it, or that it will never want it.
+        self._answered: VoteCheckpoint | None = None
 
     def consider(self) -> VoteCheckpoint | None:
         """Vote for the node's head if there is something to vote on; the vote is on the disk before it is sent.
 
-        A vote that did not reach the node (a crash, a node that was away) is sent again with the first look.
-        Raises `chain.client.NodeUnavailable`.
+        A vote that did not reach the node (a crash, a node that was away) is sent again with the next look. Returns
+        what was sent. Raises `chain.client.NodeUnavailable`.
         """
         view = self._client.finality()
         vote = next_vote(view.value, Hash(view.head), view.height, self._votes.last)
         if vote is None:
-            return self._again(view)
-        self._votes.record(vote)
-        self._send(vote)
+            vote = self._unanswered(view)
+        if vote is not None:
+            self._votes.record(vote)
+            self._send(vote)
         return vote
 
-    def _again(self, view: View[Finality]) -> VoteCheckpoint | None:
+    def _unanswered(self, view: View[Finality]) -> VoteCheckpoint | None:
         last = self._votes.last
         waits = last is not None and last.target == view.head and not view.value.settled
-        if last is None or not waits:
-            return None
-        self._send(last)  # identical votes count once
-        return last
+        return last if waits and last != self._answered else None
 
     def _send(self, vote: VoteCheckpoint) -> None:
         try:
             self._client.send(vote, self._key)
-        except NodeError as error:
-            log.warning("checkpoint vote not sent", target=vote.target, height=vote.target_height, error=str(error))
+        except NodeRefused as refused:
+            if refused.code == "mempool_full":
+                raise NodeUnavailable(f"the node takes no more votes now: {refused.detail}") from refused
+            if refused.code in ("duplicate", "conflict"):  # it is there already, or was overtaken on its way
+                log.debug("checkpoint vote not needed", code=refused.code, height=vote.target_height)
+            else:
+                log.warning(
+                    "checkpoint vote refused", target=vote.target, height=vote.target_height, error=str(refused)
+                )
+        self._answered = vote

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from validators.models import ModelVoter
 
 log = get_logger("validators.service")
 
-#: Seconds after which what failed (a node or store that was away) is tried again without a new event.
-RETRY = 2.0
+#: Seconds after which a node that was away is asked again.
+RETRY = 0.5
 #: Seconds that a vote which is being cast when the service stops may take.
 FINISH = 0.5
 
@@ -39,8 +40,11 @@ class ValidatorSettings:
     cache: Path
 
 
-def run(settings: ValidatorSettings, stop: threading.Event) -> None:
-    """Vote until `stop`. Raises `chain.voting.VoteFileError` when the key votes elsewhere or its file is gone."""
+def run(settings: ValidatorSettings, stop: threading.Event) -> int:
+    """Vote until `stop`; the exit status: 1 where voting ended by itself, which a message in the log explains.
+
+    Raises `chain.voting.VoteFileError` when the key votes elsewhere or its file is gone.
+    """
     guard.watch_parent()
     numeric.pin()
     key = Wallets(settings.wallets).load(settings.wallet)
@@ -49,25 +53,44 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> None:
     settings.cache.mkdir(parents=True, exist_ok=True)
     with _vote_file(settings, key) as votes:
         log.info("validator", name=settings.name, address=key.address, node=settings.node, store=settings.store)
-        wake = threading.Event()
-        judging = threading.Thread(target=_judge, args=(settings, key, wake, stop), name="judging", daemon=True)
-        judging.start()
+        wake, broken = threading.Event(), threading.Event()
         voter = CheckpointVoter(client, key, votes)
-        # In a thread, so that a long poll does not hold up the stop.
-        following = threading.Thread(target=_follow, args=(client, voter, wake, stop), name="following", daemon=True)
-        following.start()
+        # In threads, so that neither a long poll nor a training holds up the stop.
+        threads = [
+            _thread("judging", stop, broken, lambda: _judge(settings, key, wake, stop)),
+            _thread("following", stop, broken, lambda: _follow(client, voter, wake, stop)),
+        ]
         stop.wait()
         wake.set()
-        following.join(FINISH)
+        threads[-1].join(FINISH)
+    return 1 if broken.is_set() else 0
+
+
+def _thread(
+    name: str, stop: threading.Event, broken: threading.Event, work: Callable[[], None]
+) -> threading.Thread:
+    """Do `work` in a thread. If it ends before `stop`, whatever the reason, the process ends: a validator that sits
+    there and does not vote is worse than one that is started again."""
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException:
+            if not stop.is_set():
+                log.critical("validator ends: it could not go on", thread=name, exc_info=True)
+        if not stop.is_set():
+            broken.set()
+            stop.set()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _follow(client: NodeClient, voter: CheckpointVoter, wake: threading.Event, stop: threading.Event) -> None:
-    try:
-        for _ in client.follow(stop):
-            wake.set()
-            _consider(voter, stop)
-    finally:
-        stop.set()  # without it this validator would sit there and not vote: better to end, and be started again
+    for _ in client.follow(stop):
+        wake.set()
+        _consider(voter, stop)
 
 
 def _vote_file(settings: ValidatorSettings, key: Key) -> VoteFile:
@@ -83,17 +106,19 @@ def _vote_file(settings: ValidatorSettings, key: Key) -> VoteFile:
 
 
 def _consider(voter: CheckpointVoter, stop: threading.Event) -> None:
-    try:
-        voter.consider()
-    except NodeError as error:
-        log.warning("no checkpoint vote", error=str(error))
-        stop.wait(RETRY / 10)
+    """Until the node has answered: no event would bring the vote back."""
+    while not stop.is_set():
+        try:
+            voter.consider()
+            return
+        except NodeError as error:
+            log.warning("no checkpoint vote yet", error=str(error))
+            stop.wait(RETRY)
 
 
 def _judge(settings: ValidatorSettings, key: Key, wake: threading.Event, stop: threading.Event) -> None:
     """Look at the open jobs whenever something happened, and again after a while where something was missing."""
     import learning.session  # noqa: F401 - the first job should not wait for it
-
     from learning.environment import environment_id
 
     numeric.check()
@@ -106,14 +131,14 @@ def _judge(settings: ValidatorSettings, key: Key, wake: threading.Event, stop: t
         environment_id(),
         Ballots(settings.folder / "ballots"),
     )
-    again = True
+    wait: float | None = 0.0
     while not stop.is_set():
-        wake.wait(RETRY if again else None)
+        wake.wait(wait)
         wake.clear()
         if stop.is_set():
             return
         try:
-            again = voter.consider()
+            wait = voter.consider()
         except NodeError as error:
-            log.warning("no model vote", error=str(error))
-            again = True
+            log.warning("no model vote yet", error=str(error))
+            wait = RETRY

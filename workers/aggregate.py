@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-from chain.client import NodeRefused
+from chain.client import NodeError, NodeUnavailable
 from chain.schema import Cid, Hash
 from chain.state import Job
 from chain.transactions import SubmitAggregate
-from ipfs.errors import ContentError
-from learning.errors import LearningError
 from workers import failures
 from workers.context import WorkerContext
 
 
 def aggregate_round(context: WorkerContext, job_id: str, attempt: int, round_: int) -> str:
-    """Do what the task asks, if the chain still wants it of this worker; what came of it, for the log."""
+    """Do what the task asks, if the chain still wants it of this worker; what came of it, for the log.
+
+    Raises `chain.client.NodeUnavailable` when the node is away; the scheduler sends the task again.
+    """
     job = context.client.job(job_id)
     refusal = why_not(job, attempt, round_, context.key.address)
     if job is None or refusal:
         return refusal
     try:
-        aggregate = _aggregate(context, job, round_)
-    except (
-        ContentError,
-        LearningError,
-        MemoryError,
-        ArithmeticError,
-        ValueError,
-        TypeError,
-        LookupError,
-    ) as error:
-        failures.report(
-            context.client,
-            context.key,
-            job=job_id,
-            attempt=attempt,
-            round_=round_,
-            partition=None,
-            error=error,
-        )
-        return f"failed: {error}"
-    try:
+        aggregate = failures.attempt(lambda: _aggregate(context, job, round_))
+        if isinstance(aggregate, failures.Failed):
+            context.forget(job)
+            failures.report(
+                context.client,
+                context.key,
+                job=job_id,
+                attempt=attempt,
+                round_=round_,
+                partition=None,
+                failed=aggregate,
+            )
+            return f"failed: {aggregate.message}"
         context.client.send(aggregate, context.key)
-    except NodeRefused as refused:
+    except NodeUnavailable:
+        raise
+    except NodeError as refused:
         return f"left: {refused}"
     return "submitted"
 
@@ -59,12 +54,14 @@ def why_not(job: Job | None, attempt: int, round_: int, me: str) -> str:
         return "done already"
     if all(update.worker != me for update in current.updates):
         return "this worker holds no update of the round"
+    if me in job.barred:
+        return "this worker is barred from the job"
+    if any(f.worker == me and f.attempt == attempt and f.code != failures.UNAVAILABLE for f in current.failures):
+        return "this worker reported that it cannot"
     return ""
 
 
 def _aggregate(context: WorkerContext, job: Job, round_: int) -> SubmitAggregate:
-    from learning.environment import environment_id
-
     accepted = job.round_list[round_].updates
     updates = [(context.content(update.artifact), update.rows) for update in accepted]
     aggregated = context.session(job).aggregate(round_, updates)
@@ -75,5 +72,5 @@ def _aggregate(context: WorkerContext, job: Job, round_: int) -> SubmitAggregate
         updates=tuple(update.id for update in accepted),
         artifact=Cid(context.store.add(aggregated.artifact)),
         score=aggregated.score,
-        environment=Hash(environment_id()),
+        environment=Hash(context.environment()),
     )

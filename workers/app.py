@@ -8,12 +8,6 @@ worker is killed.
 
 from __future__ import annotations
 
-import os
-
-# Read by Celery when it is imported: SIGTERM ends a training at once (its lease and its task outlive it)
-# instead of waiting for its end.
-os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-
 from celery import Celery
 
 #: The queue that every worker reads.
@@ -41,6 +35,7 @@ def make_app(broker: str) -> Celery:
         task_default_queue=QUEUE,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         broker_connection_retry=True,

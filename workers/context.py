@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from chain.client import NodeClient
 from chain.keys import Key
-from chain.state import Job
+from chain.state import Dataset, Job
 from ipfs.store import ContentStore
+from learning.errors import WrongEnvironment
+from learning.records import recipe_of
+from workers.failures import NotThere
 
 if TYPE_CHECKING:
     from learning.recipe import Recipe
@@ -30,6 +33,13 @@ def open_session(recipe: Recipe, store: ContentStore, cache: Path) -> Session:
     return Session(recipe, store.open, cache)
 
 
+def own_environment() -> str:
+    """Id of the environment that this process computes in."""
+    from learning.environment import environment_id
+
+    return environment_id()
+
+
 @dataclass
 class WorkerContext:
     """One worker's process. Made after Celery forks: neither clients nor stores survive a fork."""
@@ -39,10 +49,15 @@ class WorkerContext:
     store: ContentStore
     cache: Path
     new_session: SessionFactory = open_session
+    environment: Callable[[], str] = own_environment
     _sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
 
     def session(self, job: Job) -> Session:
-        """The session of a job, opened on first use and kept while it is among the last few."""
+        """The session of a job, opened on first use and kept while it is among the last few.
+
+        Raises `NotThere` while the node is behind, `WrongEnvironment` where the model's validators judge in other
+        environments than this process's, and what opening a session raises.
+        """
         session = self._sessions.pop(job.id, None)
         if session is None:
             session = self.new_session(self._recipe(job), self.store, self.cache)
@@ -51,14 +66,28 @@ class WorkerContext:
             self._sessions.popitem(last=False)
         return session
 
-    def _recipe(self, job: Job) -> Recipe:
-        from learning.records import recipe_of
-
-        model = self.client.model(job.model)
-        if model is None:
-            raise LookupError(f"job {job.id} names model {job.model}, which the node does not know: let it catch up")
-        return recipe_of(job, model, self.client.dataset)
+    def forget(self, job: Job) -> None:
+        """Let go of what is in memory for the job."""
+        self._sessions.pop(job.id, None)
 
     def content(self, cid: str) -> bytes:
         """All of a model artifact's bytes, verified."""
         return self.store.read(cid)
+
+    def _recipe(self, job: Job) -> Recipe:
+        model = self.client.model(job.model)
+        if model is None:
+            raise NotThere(f"the node has no model {job.model}, which job {job.id} names: let it catch up")
+        if self.environment() not in model.environments:
+            raise WrongEnvironment(
+                f"this worker computes in environment {self.environment()}, the validators of model {model.name} judge "
+                f"in {', '.join(model.environments)}: what it trained could not be compared; run it in their image"
+            )
+
+        def find(name: str) -> Dataset:
+            found = self.client.dataset(name)
+            if found is None:
+                raise NotThere(f"the node has no dataset {name}, which job {job.id} needs: let it catch up")
+            return found
+
+        return recipe_of(job, model, find)

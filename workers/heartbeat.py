@@ -11,6 +11,8 @@ import threading
 import time
 
 import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
 
 from runtime.logs import get_logger
 
@@ -18,6 +20,8 @@ PREFIX = "assay:worker:"
 #: Seconds after which a worker that no longer says anything is gone, and between two signs of life.
 TTL = 15
 INTERVAL = 5.0
+#: Seconds between two looks for the key that the pool's process writes.
+LOOK = 0.2
 
 log = get_logger("workers.heartbeat")
 
@@ -26,30 +30,43 @@ def announce(url: str, address: str, name: str, pid: int, environment: str) -> N
     """Write the worker's key: it can take tasks from now on. `url` as redis-py writes it.
 
     `since` (ms since 1970) tells the scheduler that what this worker held before died with an earlier process.
+    A Redis that is away is waited for (tasks come from it, too), for a minute. Raises `redis.RedisError`.
     """
     since = int(time.time() * 1000)
     document = json.dumps(
         {"address": address, "name": name, "pid": pid, "environment": environment, "since": since}
     )
-    with redis.Redis.from_url(url) as client:
+    with _client(url) as client:
         client.set(PREFIX + address, document, ex=TTL)
+
+
+def withdraw(url: str, address: str) -> None:
+    """Remove the worker's key; where Redis is away, it expires by itself."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+            client.delete(PREFIX + address)
+    except redis.RedisError as error:
+        log.debug("heartbeat not removed", address=address, error=str(error))
 
 
 def keep(url: str, address: str, stop: threading.Event) -> None:
     """Keep the worker's key until `stop`, then remove it; also over a restart of Redis, which forgets it."""
-    client = redis.Redis.from_url(url)
     document: bytes | str | None = None
-    while not stop.wait(INTERVAL if document else 0.2):
-        try:
-            found = client.getex(PREFIX + address, ex=TTL)
-            if found is not None:
-                document = found
-            elif document is not None:
-                client.set(PREFIX + address, document, ex=TTL)
-        except redis.RedisError as error:
-            log.warning("no heartbeat", error=str(error))
-    try:
-        client.delete(PREFIX + address)
-    except redis.RedisError:  # it expires by itself
-        log.debug("heartbeat not removed", address=address)
-    client.close()
+    with redis.Redis.from_url(url) as client:
+        while not stop.wait(INTERVAL if document else LOOK):
+            try:
+                found = client.getex(PREFIX + address, ex=TTL)
+                if found is not None:
+                    document = found
+                elif document is not None:
+                    client.set(PREFIX + address, document, ex=TTL)
+            except redis.RedisError as error:
+                log.warning("no heartbeat", error=str(error))
+                stop.wait(INTERVAL)
+    withdraw(url, address)
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, retry=Retry(ConstantBackoff(1.0), 60), retry_on_error=[redis.ConnectionError, redis.TimeoutError]
+    )

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
+import os
+import signal
 import threading
+import warnings
+from types import FrameType
+from typing import Any
+
+from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 
 from runtime import guard, numeric
 from runtime.logs import get_logger
@@ -17,32 +25,76 @@ log = get_logger("workers.service")
 def run(settings: WorkerSettings) -> int:
     """Work until SIGTERM or SIGINT, which end a training at once: the lease and the task outlive it.
 
-    Returns the exit status.
+    Returns the exit status, if ever: a signal ends the process with status 0.
     """
     guard.watch_parent()
     numeric.pin()
     address = settings.load_key().address
     app = make_app(settings.broker)
     tasks.register(app, settings)
+    heartbeat.withdraw(settings.redis, address)  # a predecessor's, which may have been killed
     stop = threading.Event()
     keeper = threading.Thread(
         target=heartbeat.keep, args=(settings.redis, address, stop), name="heartbeat", daemon=True
     )
-    worker = app.Worker(
+    _end_on_signals(settings.redis, address)
+    worker = _celery_worker(app, settings.name, [QUEUE, own_queue(address)])
+    log.info("worker", name=settings.name, address=address, node=settings.node, store=settings.store)
+    keeper.start()
+    try:
+        worker.start()
+    except SystemExit:
+        log.error("Celery's worker ended by itself", exitcode=worker.exitcode)
+    stop.set()
+    keeper.join(timeout=2)
+    return int(worker.exitcode or 1)
+
+
+def _celery_worker(app: Celery, name: str, queues: list[str]) -> Any:
+    # What Celery warns of is that a worker of the superuser's might unpickle; these take JSON alone.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    # Logging is configured already, here and in the pool's process; a receiver keeps Celery from doing it again.
+    signals.setup_logging.connect(_leave_logging_alone, weak=False)
+    for chatty in ("celery", "kombu", "amqp"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+    class Worker(app.Worker):  # type: ignore[misc]  # Celery has no types
+        def install_platform_tweaks(self, _worker: object) -> None:
+            """Leave the signals to us: Celery's handlers print beside the log, and only set a flag, which nobody
+            reads while the pool's process starts."""
+
+    return Worker(
         pool="prefork",
         concurrency=1,
-        hostname=f"{settings.name}@%h",
-        queues=[QUEUE, own_queue(address)],
+        hostname=f"{name}@%h",
+        queues=queues,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        loglevel="WARNING",
         quiet=True,
     )
-    log.info("worker", name=settings.name, address=address, node=settings.node, store=settings.store)
-    keeper.start()
-    with contextlib.suppress(SystemExit):
-        worker.start()
-    stop.set()
-    keeper.join(timeout=2)
-    return int(worker.exitcode or 0)
+
+
+def _leave_logging_alone(**_: object) -> None:
+    """Take the place of Celery's own set-up."""
+
+
+def _end_on_signals(url: str, address: str) -> None:
+    """On SIGTERM, SIGINT and SIGHUP end this process at once, also while Celery starts; with status 1 when the pool's
+    process says that it cannot train.
+
+    Nothing is lost with it: claims, updates and what is left to do are on the chain. The pool's process ends with
+    its parent (`runtime.guard`).
+    """
+    service = os.getpid()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        try:
+            if os.getpid() == service:  # and no copy that is just being forked
+                heartbeat.withdraw(url, address)
+                log.info("worker ends", signal=signal.Signals(number).name)
+        finally:
+            os._exit(int(number == tasks.CANNOT_TRAIN))
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, tasks.CANNOT_TRAIN):
+        signal.signal(number, end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,8 @@ from workers.context import SessionFactory, WorkerContext, open_session
 class WorkerSettings:
     """`node`, `store` and `broker` (as Celery writes it) say where these are; `wallets` and `wallet` name the
     key; `cache` is a folder that only this worker writes; `memory` bounds the training process's data in
-    bytes, None for no bound."""
+    bytes, None for no bound. It is the kernel's RLIMIT_DATA, which Linux holds for all private memory; macOS
+    accepts it and does not, so there a training that needs too much is ended by the system or by nobody."""
 
     name: str
     node: str
@@ -58,12 +58,20 @@ class WorkerSettings:
 
     def warm_up(self) -> None:
         """In the pool's process: bound its memory, load the learning libraries, report ready."""
-        if self.memory is not None:
-            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-            resource.setrlimit(resource.RLIMIT_DATA, (self.memory, hard))
         import learning.session  # noqa: F401 - imported here so that the first task need not wait for it
-
         from learning.environment import environment_id
 
         numeric.check()
+        if self.memory is not None:
+            bound_memory(self.memory)
         heartbeat.announce(self.redis, self.load_key().address, self.name, os.getppid(), environment_id())
+
+
+def bound_memory(limit: int) -> None:
+    """Let this process have at most so many bytes of data, what it has already included; beyond it, allocations fail
+    with `MemoryError`. A lower bound that was there stays."""
+    import resource  # not on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [bound for bound in (soft, hard, limit) if bound != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(known), hard))

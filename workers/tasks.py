@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
@@ -18,6 +23,9 @@ from workers.settings import WorkerSettings
 from workers.train import train_partition
 
 log = get_logger("workers.tasks")
+
+#: What the pool's process sends the service when it cannot even begin.
+CANNOT_TRAIN = signal.SIGUSR1
 
 
 def register(app: Celery, settings: WorkerSettings) -> None:
@@ -39,28 +47,56 @@ def register(app: Celery, settings: WorkerSettings) -> None:
         outcome = _unless_away(lambda: aggregate_round(context(), job, attempt, round))
         log.info("aggregate", job=job, attempt=attempt, round=round, outcome=outcome)
 
+    losses = Losses()
+
     def on_pool_process(**_: Any) -> None:
         guard.watch_parent_in_child()
-        settings.warm_up()
+        try:
+            settings.warm_up()
+        except BaseException:
+            # Celery would log this and train on, unbounded or with other numerics: end the worker instead.
+            log.critical("worker cannot train here", exc_info=True)
+            os.kill(os.getppid(), CANNOT_TRAIN)
+            os._exit(1)
 
     def on_failure(kwargs: dict[str, Any] | None = None, exception: BaseException | None = None, **_: Any) -> None:
         # Runs in the service when the pool's process is gone: nobody else is left to say so.
         if isinstance(exception, WorkerLostError) and kwargs:
-            _report_lost(settings, kwargs)
+            _report_lost(settings, kwargs, losses.count(kwargs))
 
     signals.worker_process_init.connect(on_pool_process, weak=False)
     signals.task_failure.connect(on_failure, weak=False)
 
 
-def _unless_away(run: Any) -> str:
+class Losses:
+    """How often a task ended the process that ran it: once may be chance, or an operator."""
+
+    #: Tasks that are remembered.
+    KEPT = 1000
+
+    def __init__(self) -> None:
+        self._counts: OrderedDict[str, int] = OrderedDict()
+
+    def count(self, kwargs: dict[str, Any]) -> int:
+        """Note one more loss of a task; how many there were of it."""
+        task = json.dumps(kwargs, sort_keys=True, default=str)
+        self._counts[task] = self._counts.pop(task, 0) + 1
+        while len(self._counts) > self.KEPT:
+            self._counts.popitem(last=False)
+        return self._counts[task]
+
+
+def _unless_away(run: Callable[[], str]) -> str:
     try:
-        return str(run())
+        return run()
     except NodeUnavailable as away:
         return f"left: {away}; the scheduler will send it again"
 
 
-def _report_lost(settings: WorkerSettings, kwargs: dict[str, Any]) -> None:
-    error = failures.WorkerDied("the process that trained was killed, as a system does that runs out of memory")
+def _report_lost(settings: WorkerSettings, kwargs: dict[str, Any], times: int) -> None:
+    how = "the process that trained was killed, as a system does that runs out of memory"
+    first = failures.Failed(failures.UNAVAILABLE, how)
+    again = failures.Failed("worker_lost", f"{how}, {times} times in a row: this worker does not try again")
     failures.report(
         settings.open_client(),
         settings.load_key(),
@@ -68,5 +104,5 @@ def _report_lost(settings: WorkerSettings, kwargs: dict[str, Any]) -> None:
         attempt=int(kwargs["attempt"]),
         round_=int(kwargs["round"]),
         partition=kwargs.get("partition"),
-        error=error,
+        failed=first if times == 1 else again,
     )

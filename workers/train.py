@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from chain.client import NodeRefused
+from chain.client import NodeError, NodeUnavailable
 from chain.schema import Cid, Hash
 from chain.state import Job
 from chain.transactions import ClaimPartition, SubmitUpdate
-from ipfs.errors import ContentError
-from learning.errors import InvalidArtifact, LearningError
+from learning.errors import InvalidArtifact
 from runtime.logs import get_logger
 from workers import failures
 from workers.context import WorkerContext
@@ -29,18 +28,10 @@ def train_partition(context: WorkerContext, job_id: str, attempt: int, round_: i
     claim = ClaimPartition(job=job.id, attempt=attempt, round=round_, partition=partition)
     try:
         with Lease(context.client, context.key, claim) as lease:
-            try:
-                update = _update(context, job, round_, partition)
-            except (
-                ContentError,
-                LearningError,
-                MemoryError,
-                ArithmeticError,
-                ValueError,
-                TypeError,
-                LookupError,
-            ) as error:
-                lease.confirm()  # only the leaseholder's report counts
+            update = failures.attempt(lambda: _update(context, job, round_, partition))
+            lease.confirm()  # only what the leaseholder sends counts
+            if isinstance(update, failures.Failed):
+                context.forget(job)
                 failures.report(
                     context.client,
                     context.key,
@@ -48,13 +39,14 @@ def train_partition(context: WorkerContext, job_id: str, attempt: int, round_: i
                     attempt=attempt,
                     round_=round_,
                     partition=partition,
-                    error=error,
+                    failed=update,
                 )
-                return f"failed: {error}"
-            lease.confirm()
+                return f"failed: {update.message}"
             context.client.send(update, context.key)
             return "submitted"
-    except (LeaseLost, NodeRefused) as refused:
+    except NodeUnavailable:
+        raise
+    except (LeaseLost, NodeError) as refused:
         return f"left: {refused}"
 
 
@@ -78,8 +70,6 @@ def why_not(job: Job | None, attempt: int, round_: int, partition: int, me: str)
 
 
 def _update(context: WorkerContext, job: Job, round_: int, partition: int) -> SubmitUpdate:
-    from learning.environment import environment_id
-
     session = context.session(job)
     base = base_of(context, job, round_)
     trained = session.train(round_, partition, None if base is None else base[1])
@@ -95,7 +85,7 @@ def _update(context: WorkerContext, job: Job, round_: int, partition: int) -> Su
         rows=trained.rows,
         score=trained.score,
         milliseconds=trained.milliseconds,
-        environment=Hash(environment_id()),
+        environment=Hash(context.environment()),
     )
 
 
