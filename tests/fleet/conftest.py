@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -33,6 +31,7 @@ SLOW_UP = (sys.executable, "-P", str(Path(__file__).with_name("slow_up.py")))
 IRIS = Path(__file__).parents[2] / "datasets" / "iris.csv"
 BAYES = "sklearn.naive_bayes.GaussianNB"
 FLOWER = [5.1, 3.5, 1.4, 0.2]
+SECONDS = 3.0
 READY_WITHIN = 60.0
 STOP_WITHIN = 20.0
 LOOK = 0.02
@@ -249,13 +248,6 @@ class Fleet:
         assert not late, (late, included)
 
 
-def listens(url: str) -> bool:
-    """Whether somebody accepts connections there."""
-    where = urlsplit(url)
-    with socket.socket() as probe:
-        return probe.connect_ex((where.hostname, where.port)) == 0
-
-
 def _end_all(made: list[Fleet]) -> None:
     for fleet in made:
         fleet.look()
@@ -296,11 +288,21 @@ def fleets(tmp_path: Path) -> Iterator[Starter]:
         _end_all(made)
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
-    """The same for fleets that the tests of a module share."""
+@pytest.fixture(scope="session")
+def _lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     made: list[Fleet] = []
     try:
-        yield _starter(tmp_path_factory.mktemp("fleets"), made)
+        fleet = _starter(tmp_path_factory.mktemp("fleets"), made)("lasting", slow=SECONDS).ready()
+        fleet.dataset()
+        yield fleet
     finally:
         _end_all(made)
+
+
+@pytest.fixture
+def fleet(_lasting: Fleet) -> Fleet:
+    """The one that the session's tests share, for starting one takes long: its trainings take `SECONDS` longer than
+    usual, and it knows the dataset iris. A test may kill any part of it, also all."""
+    if _lasting.process is None or _lasting.process.poll() is not None:
+        _lasting.start()
+    return _lasting.ready()

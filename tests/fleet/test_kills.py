@@ -4,21 +4,23 @@ nothing again that was on the chain."""
 from __future__ import annotations
 
 import signal
+import socket
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-SECONDS = 3.0
 BAYES = "sklearn.naive_bayes.GaussianNB"
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(240)]
 
 
-@pytest.fixture(scope="module")
-def fleet(shared):
-    found = shared("slow", slow=SECONDS).ready()
-    found.dataset()
-    return found
+def listens(url: str) -> bool:
+    """Whether somebody accepts connections there."""
+    where = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((where.hostname, where.port)) == 0
 
 
 def one_more(fleet, job: str) -> None:
@@ -48,9 +50,12 @@ def test_the_coordinator_then_each_worker_then_everything(fleet):
     one_more(fleet, job)
     fleet.kill("worker-2")
     one_more(fleet, job)
+    left = fleet.endpoints
     fleet.end(signal.SIGKILL, within=5)
+    assert not any(listens(left[name]) for name in ("coordinator", "node"))
     assert fleet.trained(job).total() < 12, "the job is in its middle"
     fleet.start().ready()
+    assert not Path(left["broker"].removeprefix("redis+socket://")).parent.exists(), "the dead broker's folder"
     finished(fleet, job, partitions=8, again=4)  # what each worker was at when it was killed
     assert time.monotonic() - begun < 90, "nobody waited for a lease to lapse"
 
