@@ -226,6 +226,21 @@ def test_it_stays_within_its_bounds_and_leaves_nothing(told):
     assert not answers(facts["endpoints"]["node"])
 
 
+@pytest.mark.kubo
+@pytest.mark.redis
+def test_the_same_on_a_running_kubo_and_redis(tmp_path, kubo, redis_url):
+    with started(tmp_path, "--ipfs", kubo.api, "--broker", redis_url) as demo:
+        assert demo.process.wait(120) == 0, (tmp_path / "err").read_text()
+    facts = json.loads((tmp_path / "out").read_text())
+    assert (facts["job"]["state"], facts["rejected"]["job"]["state"]) == ("adopted", "rejected")
+    assert facts["audit"]["verdict"] == "verified"
+    iris = Path(__file__).parents[2] / "datasets" / "iris.csv"
+    assert kubo.run("cat", facts["dataset"]["cid"]) == iris.read_bytes()
+    for model in [facts["version"]["cid"], *(p["update"] for p in facts["job"]["partitions"])]:
+        assert b"sklearn.naive_bayes.GaussianNB" in kubo.run("block", "get", model)
+    assert kubo.run("cat", facts["dataset"]["manifest_cid"]).startswith(b"{")
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_whatever_ends_it_ends_all_of_it(tmp_path, number, status):
     with started(tmp_path) as demo:
