@@ -184,5 +184,4 @@ def _close(teller: Teller, facts: dict[str, Any], data: str | None) -> None:
     teller.verdict(True, f"Done in {took}{used}. Everything is stopped{'' if data else ' and removed'}.")
     teller.blank()
     teller.title("Try next")
-    for line in ending(facts, data):
-        teller.fact(line, "")
+    teller.advice(ending(data))

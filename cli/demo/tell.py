@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -39,6 +42,11 @@ class Teller:
     def why(self, text: str) -> None:
         """What the facts above are good for."""
         self._print(f"   [italic dim]{escape(text)}[/]")
+
+    def advice(self, lines: Sequence[str]) -> None:
+        """Commands, with comments between them."""
+        for line in lines:
+            self._print(f"   [dim]{escape(line)}[/]" if line.startswith("#") else f"   {escape(line)}")
 
     def verdict(self, good: bool, text: str) -> None:
         self._print(f"   [bold {'green' if good else 'red'}]{escape(text)}[/]")
@@ -88,14 +96,19 @@ def cropped(line: str) -> str:
     return line if len(line) <= LOG_WIDTH else f"{line[: LOG_WIDTH - 1]}…"
 
 
-def ending(facts: dict[str, Any], data: str | None) -> list[str]:
+def ending(data: str | None) -> list[str]:
     """What to try next. `data`: the folder that was kept, None where it went away."""
+    assay = "assay" if shutil.which("assay") else os.path.relpath(Path(sys.executable).parent / "assay")
     folder = data or "assay-data"
-    up = f"assay up --data {folder}" if data else "assay up"
+    here = f" --data {data}" if data else ""
     return [
-        f"{up:<44} the same fleet, kept running; its API explains itself at http://127.0.0.1:5000/docs",
-        "assay dataset add datasets/wine.csv          then `assay dataset register CID --name wine --target cultivar`",
-        "assay train --dataset wine --model wine --estimator sklearn.ensemble.RandomForestClassifier --partitions 6",
-        "assay audit wine                             check it again, from the chain and the CIDs alone",
-        f"tail -f {folder + '/blockchain.log':<36} everything that anybody did, one line each",
+        "# the same fleet, kept running; its API explains itself at http://127.0.0.1:5000/docs",
+        f"{assay} up{here}",
+        "# then, in another terminal: put a table on IPFS, register it under the CID that this prints, train on it",
+        f"{assay} dataset add datasets/wine.csv{here}",
+        f"{assay} dataset register CID --name wine --target cultivar{here}",
+        f"{assay} train --dataset wine --model wine --estimator sklearn.ensemble.RandomForestClassifier{here}",
+        "# check it again, from the chain and the CIDs alone; see everything that anybody did",
+        f"{assay} audit wine{here}",
+        f"tail -f {folder}/blockchain.log",
     ]
