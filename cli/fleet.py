@@ -97,8 +97,12 @@ def genesis_path(data: DataFolder) -> Path:
 
 def check_ports(options: FleetOptions) -> None:
     """Raises `runtime.serving.PortTaken`, which names the port and what to do, before anything is started."""
-    for port in (options.port, options.node_port):
-        serving.listen(HOST, port).close()
+    with contextlib.ExitStack() as held:
+        for option, port in (("--port", options.port), ("--node-port", options.node_port)):
+            try:
+                held.enter_context(serving.listen(HOST, port))
+            except serving.PortTaken as taken:
+                raise serving.PortTaken(taken.host, taken.port, option) from None
 
 
 @contextlib.contextmanager

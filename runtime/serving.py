@@ -61,11 +61,11 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 class PortTaken(OSError):  # noqa: N818 - says what is wrong in two words
     """Another program listens on the port that was asked for."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, option: str = "--port") -> None:
         super().__init__(
             errno.EADDRINUSE,
             f"port {port} on {host} is taken by another program: stop that one (`lsof -i :{port}` names it), "
-            "or choose another port with --port",
+            f"or choose another port with {option}",
         )
         self.host = host
         self.port = port

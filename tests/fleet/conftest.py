@@ -82,8 +82,9 @@ class Fleet:
         """What the supervisor printed."""
         return self.folder.path.parent / f"{self.folder.path.name}.out"
 
-    def start(self) -> Fleet:
-        """Start it; do not wait."""
+    def start(self, *program: str) -> Fleet:
+        """Start it, from now on with another program if one is given; do not wait."""
+        self.program = program or self.program
         command = [*self.program, "--data", str(self.folder.path), "--port", str(self.port), *self.options]
         env = {**os.environ, **self.environment}
         with self.output.open("ab") as out:
@@ -268,9 +269,13 @@ def _end_all(made: list[Fleet]) -> None:
 Starter = Callable[..., Fleet]
 
 
+def _slow(seconds: float) -> tuple[str, ...]:
+    return (*SLOW_UP, "--seconds", str(seconds))
+
+
 def _starter(folder: Path, made: list[Fleet]) -> Starter:
     def start(name: str = "fleet", *options: str, slow: float | None = None, **env: str) -> Fleet:
-        program = (*SLOW_UP, "--seconds", str(slow)) if slow is not None else (*ASSAY, "up")
+        program = _slow(slow) if slow is not None else (*ASSAY, "up")
         fleet = Fleet(DataFolder(folder / name), free_port(), program, options, env)
         made.append(fleet)
         return fleet.start()
@@ -304,5 +309,5 @@ def fleet(_lasting: Fleet) -> Fleet:
     """The one that the session's tests share, for starting one takes long: its trainings take `SECONDS` longer than
     usual, and it knows the dataset iris. A test may kill any part of it, also all."""
     if _lasting.process is None or _lasting.process.poll() is not None:
-        _lasting.start()
+        _lasting.start(*_slow(SECONDS))
     return _lasting.ready()
