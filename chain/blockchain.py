@@ -218,6 +218,10 @@ class Blockchain:
         """Ids of blocks by height on the branch that ends in ``entry``; raises ``LookupError`` for others."""
         return _ancestor(self._tree, entry)
 
+    def holds_final(self, entry: Entry) -> bool:
+        """Whether the branch that ends in ``entry`` has the last final block in it."""
+        return _descends(self._tree, entry, self._tree.final)
+
     def _finality(self, entry: Entry) -> tuple[int, Hash, int, Hash]:
         """Justified height and id, final height and id, by the entry's own state."""
         return _finality(entry, self.genesis_id)

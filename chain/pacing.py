@@ -6,12 +6,14 @@ votes is not yet final, after the same while, so that validators get a new head 
 work is final stands still.
 
 Without this pacing votes arrive a block late, and the chain makes a hundred blocks a second and never
-finalises. With no quorum in reach the waits double with every few blocks since the last final one, up to a
-limit.
+finalises. Miners take turns: the one ranked i among those known for the next block waits a little longer, i
+times, so that the block of the one before it is usually there by then. With no quorum in reach all waits
+double with every few blocks since the last final one, up to a limit.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 from chain.params import Params
@@ -25,9 +27,27 @@ USUAL_LAG = 2
 
 def wait_ms(params: Params, height: int, final_height: int) -> int:
     """How long votes that complete no quorum wait for company, on a head at ``height``; milliseconds."""
+    return min(params.votes_wait_ms << _doublings(params, height, final_height), params.max_wait_ms)
+
+
+def turn_ms(params: Params, height: int, final_height: int, rank: int) -> int:
+    """How much longer than the first the miner ranked ``rank`` waits, on a head at ``height``; milliseconds."""
+    return min(rank * params.rank_wait_ms << _doublings(params, height, final_height), params.max_wait_ms)
+
+
+def _doublings(params: Params, height: int, final_height: int) -> int:
     stalled = max(0, height - final_height - USUAL_LAG)
-    doublings = min(stalled // params.stall_blocks, 32)
-    return min(params.votes_wait_ms << doublings, params.max_wait_ms)
+    return min(stalled // params.stall_blocks, 32)
+
+
+def rank(parent: Hash, miner: Address, others: Iterable[Address]) -> int:
+    """How many of ``others`` come before ``miner`` for the block after ``parent``.
+
+    The order is that of SHA-256(parent's 32 bytes, address as its text): another one for each block.
+    """
+    start = bytes.fromhex(parent)
+    mine = hashlib.sha256(start + miner.encode()).digest()
+    return sum(hashlib.sha256(start + each.encode()).digest() < mine for each in set(others) - {miner})
 
 
 def completes_quorum(state: State, head: Hash, votes: Iterable[tuple[Address, VoteCheckpoint]]) -> bool:
@@ -50,9 +70,11 @@ def next_mining_time(
     *,
     params: Params,
     head_since: int,
-    work: bool,
+    work_since: int | None,
     votes: Mapping[Address, VoteCheckpoint],
+    votes_since: int,
     deadline: int | None,
+    rank: int,
 ) -> int | None:
     """When to mine the next block, in milliseconds since 1970 UTC; None while there is nothing to mine for.
 
@@ -62,19 +84,24 @@ def next_mining_time(
         The head's state and id.
     head_since
         When this node took it as its head.
-    work
-        Whether a transaction other than a checkpoint vote waits that a block could hold now.
-    votes
-        Pending checkpoint votes that a block could hold now, one for each validator.
+    work_since
+        Since when a transaction other than a checkpoint vote waits that a block could hold now; None: none does.
+    votes, votes_since
+        Pending checkpoint votes that a block could hold now, one for each validator; when the last one came.
     deadline
         ``next_deadline(state)``.
+    rank
+        This miner's :func:`rank` for the block after the head.
     """
     due = []
-    if work:
-        due.append(head_since)
+    if work_since is not None:
+        due.append(max(head_since, work_since))
     if deadline is not None:
         due.append(deadline)
     if not state.finality.settled:
         waiting = head_since + wait_ms(params, state.height, state.finality.final_height)
-        due.append(head_since if completes_quorum(state, head, votes.items()) else waiting)
-    return min(due, default=None)
+        complete = completes_quorum(state, head, votes.items())
+        due.append(max(head_since, votes_since) if complete else waiting)
+    if not due:
+        return None
+    return min(due) + turn_ms(params, state.height, state.finality.final_height, rank)

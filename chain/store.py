@@ -19,6 +19,9 @@ SCHEMA_VERSION = 1
 #: Snapshots kept: the newest, and one to fall back on.
 SNAPSHOTS_KEPT = 2
 
+#: The header's text inside a block's bytes: after the map's head, the key and the text's head (2 bytes), see
+#: ``chain.blocks.Block.data``.
+_HEADER = "CAST(substr(data, 11, 176) AS TEXT)"
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- Every valid block, of all branches, in the order in which they were accepted (a parent before its
@@ -229,6 +232,20 @@ class Store:
         )
         return None if row is None else StoredBlock(row[0], row[1], int(row[2]), row[3])
 
+    def header(self, block: str) -> str | None:
+        """The header of a block of any branch, in hexadecimal; its body is not read."""
+        row = self._reader().execute(f"SELECT {_HEADER} FROM blocks WHERE id = ?", (block,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def headers(self, above: int, limit: int) -> list[str]:
+        """Up to ``limit`` headers of the head's branch above a height, in hexadecimal, lowest first."""
+        rows = self._reader().execute(
+            f"SELECT {_HEADER} FROM branch JOIN blocks USING (id) WHERE branch.height > ? AND branch.height <= ? "
+            "ORDER BY branch.height",
+            (above, above + limit),
+        )
+        return [str(row[0]) for row in rows]
+
     def blocks_above(self, height: int) -> Iterator[StoredBlock]:
         """Blocks of all branches higher than ``height``, in the order in which they were accepted."""
         rows = self._reader().execute(
@@ -241,6 +258,15 @@ class Store:
         """Id of the block at this height of the head's branch."""
         row = self._reader().execute("SELECT id FROM branch WHERE height = ?", (height,)).fetchone()
         return None if row is None else str(row[0])
+
+    def branch_height(self, block: str) -> int | None:
+        """The height of a block on the head's branch; None for all others."""
+        row = (
+            self._reader()
+            .execute("SELECT height FROM blocks JOIN branch USING (id, height) WHERE id = ?", (block,))
+            .fetchone()
+        )
+        return None if row is None else int(row[0])
 
     def included(self, transaction: str) -> Place | None:
         """Where the head's branch holds the transaction."""

@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from chain import pacing
 from chain.blockchain import Blockchain, Entry, Kind, Result, Tree
-from chain.blocks import Block
+from chain.blocks import Block, Header
 from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
@@ -35,6 +35,8 @@ DRAFT_MS = 50
 #: Dropped transactions whose reason is remembered, and their bytes, at most.
 DROPPED_KEPT = 10_000
 DROPPED_BYTES = 16 * 1024 * 1024
+#: Blocks whose miners count as present, in the order in which miners take turns.
+RECENT_BLOCKS = 32
 
 
 class Transport(Protocol):
@@ -106,7 +108,7 @@ class Node:
         self.miner = miner
         self._store = store
         self._clock = clock
-        self._transport: Transport = Alone() if transport is None else transport
+        self.transport: Transport = Alone() if transport is None else transport
         self.chain = _load(genesis, params, store)
         self.pool = Mempool(params, self.chain.genesis_id)
         self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
@@ -116,7 +118,9 @@ class Node:
         self._snapshot_height = max((each.height for each in store.snapshots()), default=0)
         self._draft: BlockDraft | None = None
         self._draft_time = 0
-        self._work = False
+        self._work_since: int | None = None
+        self._votes_since = clock()
+        self._miners: tuple[Hash, frozenset[Address]] | None = None
         self._votes: dict[Address, VoteCheckpoint] = {}
         self._next_expiry: int | None = None
         self._task: Task | None = None
@@ -163,6 +167,25 @@ class Node:
         stored = None if identifier is None else self._store.block(identifier)
         return None if stored is None else stored.data
 
+    def header(self, block: str) -> Header | None:
+        """A block's header by its id, of any branch."""
+        entry = self.chain.entry(block)
+        if entry is not None:
+            return entry.block.header
+        found = self._store.header(block)
+        return None if found is None else Header.unpack(bytes.fromhex(found))
+
+    def height_on_branch(self, block: str) -> int | None:
+        """The height of a block on the head's branch; None for all others."""
+        entry = self.chain.entry(block)
+        if entry is not None:
+            return entry.height if self.on_branch(block, entry.height) else None
+        return self._store.branch_height(block)
+
+    def headers(self, above: int, limit: int) -> tuple[str, ...]:
+        """Headers of the head's branch above a height, packed, in hexadecimal, lowest first."""
+        return tuple(self._store.headers(above, limit))
+
     def on_branch(self, block: str, height: int) -> bool:
         """Whether the block is on the head's branch."""
         return self._store.branch_at(height) == block
@@ -176,7 +199,7 @@ class Node:
             raise answer
         return answer
 
-    def receive_transactions(self, items: Sequence[bytes]) -> list[Receipt | ChainError]:
+    def receive_transactions(self, items: Sequence[bytes | Signed]) -> list[Receipt | ChainError]:
         """Check signed transactions and keep the good ones; for each its receipt or the reason against it.
 
         All of them reach the disk in one write, before this returns.
@@ -188,7 +211,7 @@ class Node:
         fresh: list[Signed] = []
         for data in items:
             try:
-                signed = Signed.decode(data, self.params.largest_transaction)
+                signed = data if isinstance(data, Signed) else Signed.decode(data, self.params.largest_transaction)
                 known = self._known(signed)
                 if known is None:
                     self._admit(signed, now)
@@ -209,7 +232,7 @@ class Node:
             self._gone.clear()
             for signed in fresh:
                 self._forget_dropped(signed.id)
-            self._transport.transactions(fresh)
+            self.transport.transactions(fresh)
         return answers
 
     def _known(self, signed: Signed) -> Receipt | None:
@@ -227,6 +250,8 @@ class Node:
         assert self._draft is not None  # noqa: S101 - _refresh makes it
         check = self._again if again else self._draft.add
         self.pool.add(signed, max(now, self.head.time + 1), check, known=again)
+        if isinstance(signed.payload, VoteCheckpoint):
+            self._votes_since = self._clock()
         self._note(signed)
 
     def _note(self, signed: Signed) -> None:
@@ -238,7 +263,8 @@ class Node:
             if not held:
                 self._votes[signed.sender] = payload
             return
-        self._work = self._work or not held
+        if self._work_since is None and not held:
+            self._work_since = self._clock()
         if self._next_expiry is None or signed.body.expires < self._next_expiry:
             self._next_expiry = signed.body.expires
 
@@ -246,12 +272,14 @@ class Node:
         """Ask all that wait again, on the head as it is, at the time it is."""
         now = max(self._clock(), self.head.time + 1)
         self._draft, self._draft_time = self.chain.draft(now), now
-        self._work, self._next_expiry = False, None
+        since, self._work_since, self._next_expiry = self._work_since, None, None
         self._votes = {}
         for dropped in self.pool.recheck(now, self._again):
             self._drop(dropped.signed, dropped.error)
         for waiting in self.pool:
             self._note(waiting.signed)
+        if since is not None and self._work_since is not None:
+            self._work_since = since
 
     def _again(self, signed: Signed) -> None:
         """Check once more what was acknowledged: what it names may have left the branch, and may come back."""
@@ -340,7 +368,7 @@ class Node:
             self._draft = None
             self._take_pending([signed.data for signed in returned])
             self._refresh()
-        self._transport.blocks([entry.block for entry in result.accepted])
+        self.transport.blocks([entry.block for entry in result.accepted])
 
     # ------------------------------------------------------------------ mining
 
@@ -378,13 +406,29 @@ class Node:
             head.id,
             params=self.params,
             head_since=self._head_since,
-            work=self._work,
+            work_since=self._work_since,
             votes=self._votes,
+            votes_since=self._votes_since,
             deadline=next_deadline(head.state),
+            rank=pacing.rank(head.id, self.miner, self._recent_miners()),
         )
         # A block follows its parent in time. While this clock is far behind the parent (it was set back), every
         # block made would be early here, held, and mined again at once.
         return None if due is None else max(due, head.time + 1 - self.params.max_future_ms)
+
+    def _recent_miners(self) -> frozenset[Address]:
+        """Who mined the last blocks: what this node knows of the miners there are."""
+        head = self.head
+        if self._miners is None or self._miners[0] != head.id:
+            found: set[Address] = set()
+            entry: Entry | None = head
+            for _ in range(RECENT_BLOCKS):
+                if entry is None or entry.height == 0:
+                    break
+                found.add(entry.block.commitment.miner)
+                entry = self.chain.entry(entry.parent)
+            self._miners = (head.id, frozenset(found))
+        return self._miners[1]
 
     def _build(self, now: int) -> Task:
         template = self.chain.build(self.pool.ordered(), self.miner, now)

@@ -92,9 +92,11 @@ class Network:
             self.ids[-1],
             params=DEVELOPMENT,
             head_since=int(self.made[-1]),
-            work=bool(self.pending),
+            work_since=int(self.made[-1]) if self.pending else None,
             votes=usable,
+            votes_since=int(self.made[-1]),
             deadline=next_deadline(self.states[-1]),
+            rank=0,
         )
         self.mining = None if due is None else max(self.now, float(due)) + 1  # 1 ms for the search
         if self.mining is not None:

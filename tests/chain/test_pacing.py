@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from chain.pacing import completes_quorum, next_mining_time, wait_ms
+from chain.pacing import completes_quorum, next_mining_time, rank, turn_ms, wait_ms
 from chain.params import DEVELOPMENT
 from chain.schema import Address, Hash
 from chain.state import Finality, ValidatorSet
@@ -38,7 +38,7 @@ def votes(count: int, target: Hash = HEAD, source: Hash = ROOT):
 
 
 def when(state: Seen, **given):
-    defaults = {"work": False, "votes": {}, "deadline": None}
+    defaults = {"work_since": None, "votes": {}, "votes_since": SINCE, "deadline": None, "rank": 0}
     return next_mining_time(state, HEAD, params=DEVELOPMENT, head_since=SINCE, **{**defaults, **given})
 
 
@@ -52,7 +52,8 @@ def test_a_settled_chain_without_work_stands_still():
 
 @pytest.mark.parametrize("state", [SETTLED, Seen()])
 def test_anything_but_checkpoint_votes_is_mined_at_once(state):
-    assert when(state, work=True) == SINCE
+    assert when(state, work_since=SINCE - 5) == SINCE
+    assert when(state, work_since=SINCE + 5) == SINCE + 5
 
 
 def test_a_deadline_is_mined_when_it_passes():
@@ -64,6 +65,33 @@ def test_votes_are_mined_at_once_when_they_complete_a_quorum_on_the_head():
     assert when(Seen(), votes=votes(3)) == SINCE
     assert when(Seen(), votes=votes(2)) == SINCE + 200
     assert when(Seen(), votes=votes(4, target=Hash("c" * 64))) == SINCE + 200
+
+
+def test_votes_that_complete_a_quorum_late_are_mined_when_the_last_one_comes():
+    assert when(Seen(), votes=votes(3), votes_since=SINCE + 90) == SINCE + 90
+
+
+def test_the_miner_ranked_third_waits_twice_a_tenth_of_a_second_longer():
+    assert when(SETTLED, work_since=SINCE + 5, rank=2) == SINCE + 205
+    assert when(Seen(), rank=2) == SINCE + 400
+    assert when(SETTLED, rank=2) is None
+
+
+def test_turns_lengthen_too_while_no_quorum_is_in_reach():
+    assert [turn_ms(DEVELOPMENT, height, 0, 1) for height in (0, 5, 6, 10)] == [100, 100, 200, 400]
+    assert turn_ms(DEVELOPMENT, 10**6, 0, 3) == 10_000
+    assert turn_ms(DEVELOPMENT, 10**6, 0, 0) == 0
+
+
+def test_ranks_are_a_new_order_of_all_miners_for_each_parent():
+    orders = set()
+    for number in range(64):
+        parent = Hash(f"{number:064x}")
+        ranks = [rank(parent, each, MEMBERS) for each in MEMBERS]
+        assert sorted(ranks) == [0, 1, 2, 3]
+        orders.add(tuple(ranks))
+    assert len(orders) > 12
+    assert rank(HEAD, MEMBERS[0], [MEMBERS[0]]) == 0
 
 
 def test_unfinished_work_is_mined_on_without_any_votes():

@@ -1,0 +1,132 @@
+"""Addresses of nodes and the peers that are refused for a while.  Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+
+from chain.node.peering.limits import Limits
+
+
+@dataclass
+class Address:
+    """What is known of one address."""
+
+    url: str
+    trusted: bool
+    """Named by the operator: tried for ever, never evicted."""
+    answered: bool = False
+    """A node of this network has answered there."""
+    failures: int = 0
+    next_try: int = 0
+    reason: str = ""
+    """Why the last try failed."""
+
+
+@dataclass(frozen=True)
+class Discouraged:
+    """A peer that broke a rule, or its host."""
+
+    until: int
+    reason: str
+
+
+class Book:
+    """Where nodes may be, at most ``Limits.addresses`` beside the operator's own."""
+
+    def __init__(self, limits: Limits, rng: Random) -> None:
+        self._limits, self._rng = limits, rng
+        self._addresses: OrderedDict[str, Address] = OrderedDict()
+        self._discouraged: OrderedDict[str, Discouraged] = OrderedDict()
+
+    def __iter__(self) -> Iterable[Address]:
+        return iter(list(self._addresses.values()))
+
+    def add(self, url: str, trusted: bool = False) -> None:
+        """Remember an address; the one that failed most often makes room."""
+        found = self._addresses.get(url)
+        if found is not None:
+            found.trusted = found.trusted or trusted
+            if trusted:
+                found.next_try = 0
+            return
+        strangers = [each for each in self._addresses.values() if not each.trusted]
+        if not trusted and len(strangers) >= self._limits.addresses:
+            worst = max(strangers, key=lambda each: (not each.answered, each.failures))
+            if worst.answered and not worst.failures:
+                return
+            del self._addresses[worst.url]
+        self._addresses[url] = Address(url, trusted)
+
+    def remove(self, url: str) -> None:
+        """Forget an address."""
+        self._addresses.pop(url, None)
+
+    def answered(self, url: str) -> None:
+        """A node of this network is there."""
+        self.add(url)
+        found = self._addresses.get(url)
+        if found is not None:
+            found.answered, found.failures, found.next_try, found.reason = True, 0, 0, ""
+
+    def failed(self, url: str, now: int, reason: str) -> None:
+        """Nobody answered there, or nobody we want to talk to; wait longer each time."""
+        found = self._addresses.get(url)
+        if found is None:
+            return
+        found.reason = reason
+        wait = min(self._limits.redial_ms << min(found.failures, 16), self._limits.redial_most_ms)
+        found.failures += 1
+        found.next_try = now + wait + self._rng.randrange(wait // 4 + 1)
+
+    def due(self, now: int, taken: frozenset[str], room: int) -> list[str]:
+        """Addresses to try now: the operator's all, of the others ``room``."""
+        ready = [
+            each
+            for each in self._addresses.values()
+            if each.url not in taken and each.next_try <= now and self.refusal(each.url, now) is None
+        ]
+        others = [each.url for each in ready if not each.trusted]
+        self._rng.shuffle(others)
+        return [each.url for each in ready if each.trusted] + others[: max(0, room)]
+
+    def next_try(self, taken: frozenset[str], others: bool) -> int | None:
+        """When the next address becomes due."""
+        times = [
+            max(each.next_try, self._discouraged[each.url].until if each.url in self._discouraged else 0)
+            for each in self._addresses.values()
+            if each.url not in taken and (others or each.trusted)
+        ]
+        return min(times, default=None)
+
+    def sample(self, count: int, but: str) -> tuple[str, ...]:
+        """Up to ``count`` addresses that answered, for another node."""
+        good = [each.url for each in self._addresses.values() if each.answered and not each.failures and each.url != but]
+        self._rng.shuffle(good)
+        return tuple(good[:count])
+
+    def discourage(self, who: str, now: int, reason: str) -> None:
+        """Refuse ``who`` for a while."""
+        self._discouraged.pop(who, None)
+        self._discouraged[who] = Discouraged(now + self._limits.discourage_ms, reason)
+        while len(self._discouraged) > self._limits.discouraged:
+            self._discouraged.popitem(last=False)
+
+    def forgive(self, who: str) -> None:
+        """The operator wants it back."""
+        self._discouraged.pop(who, None)
+
+    def refusal(self, who: str, now: int) -> Discouraged | None:
+        """Why ``who`` is refused, if it is."""
+        found = self._discouraged.get(who)
+        if found is not None and found.until <= now:
+            del self._discouraged[who]
+            return None
+        return found
+
+    @property
+    def discouraged(self) -> dict[str, Discouraged]:
+        """All that are refused."""
+        return dict(self._discouraged)
