@@ -45,7 +45,17 @@ class Key:
 
     def sign(self, digest: bytes) -> str:
         """The signature of a 32-byte digest, deterministic (RFC 6979)."""
-        signature = self._key.sign_recoverable(signing_hash(digest), hasher=None)
+        return self.sign_hash(signing_hash(digest))
+
+    def sign_hash(self, hashed: bytes) -> str:
+        """The signature of 32 bytes as they are, without EIP-191's prefix.
+
+        Only for hashes that begin with a prefix of their own, as those of EIP-712 do (chain/attestations.py): a bare
+        hash of somebody else's could be a transaction of another chain.
+        """
+        if len(hashed) != 32:
+            raise ValueError(f"expected a hash of 32 bytes, found {len(hashed)}")
+        signature = self._key.sign_recoverable(hashed, hasher=None)
         return signature[:64].hex() + f"{signature[64] + 27:02x}"
 
     def __repr__(self) -> str:
@@ -54,6 +64,11 @@ class Key:
 
 def recover(digest: bytes, signature: str) -> Address:
     """The address whose key signed `digest` (32 bytes). Raises InvalidSignature."""
+    return recover_hash(signing_hash(digest), signature)
+
+
+def recover_hash(hashed: bytes, signature: str) -> Address:
+    """The address whose key made `signature` of 32 bytes with Key.sign_hash. Raises InvalidSignature."""
     if type(signature) is not str or not _SIGNATURE.fullmatch(signature):
         raise InvalidSignature("a signature of 130 lowercase hexadecimal digits", _shape(signature))
     data = bytes.fromhex(signature)
@@ -63,7 +78,7 @@ def recover(digest: bytes, signature: str) -> Address:
         raise InvalidSignature("s in the lower half of the group's order", "the high-s twin of a signature")
     try:
         key = PublicKey.from_signature_and_message(
-            data[:64] + bytes((data[64] - 27,)), signing_hash(digest), hasher=None
+            data[:64] + bytes((data[64] - 27,)), hashed, hasher=None
         )
     except Exception as error:
         raise InvalidSignature(
@@ -76,15 +91,16 @@ def signing_hash(digest: bytes) -> bytes:
     """EIP-191's hash of a 32-byte digest: what the key really signs."""
     if len(digest) != 32:
         raise ValueError(f"expected a digest of 32 bytes, found {len(digest)}")
-    return _keccak256(_PREFIX + digest)
+    return keccak256(_PREFIX + digest)
 
 
 def address_of(key: PublicKey) -> Address:
     """The last 20 bytes of the Keccak-256 of the uncompressed point (yellow paper, appendix F)."""
-    return Address("0x" + _keccak256(key.format(compressed=False)[1:])[-20:].hex())
+    return Address("0x" + keccak256(key.format(compressed=False)[1:])[-20:].hex())
 
 
-def _keccak256(data: bytes) -> bytes:
+def keccak256(data: bytes) -> bytes:
+    """Ethereum's hash: Keccak as submitted, with other padding than the SHA3-256 that came of it. 32 bytes."""
     digest: bytes = keccak.new(digest_bits=256, data=data).digest()
     return digest
 

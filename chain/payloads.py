@@ -42,6 +42,7 @@ Word = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9_]*", "a word of a-z, 0-9 and
 Spec = Annotated[str, Text(2, 16_384, expected="a JSON object in canonical form (RFC 8785)", check=is_canonical_json)]
 Reason = Annotated[str, Text(0, 1000)]
 Asked = Annotated[str, Text(0, 200)]
+SignatureText = Annotated[str, Text(130, 130, r"[0-9a-f]{130}", "a signature: 130 lowercase hexadecimal digits")]
 Task = Literal["classification", "regression"]
 Amount = Annotated[int, Range(1)]
 Count = Annotated[int, Range(0)]
@@ -323,11 +324,24 @@ class VoteCheckpoint(Payload):
             )
 
 
+@dataclass(frozen=True)
+class Attest(Payload):
+    """A validator's portable signature (EIP-712) under a version whose adoption is final; see chain/attestations.py."""
+
+    kind: ClassVar[str] = "attest"
+
+    model: Name
+    version: Annotated[int, Range(1, 2**53 - 1)]
+    set: Annotated[int, Range(0, 2**53 - 1)]
+    """Serial number of the validator set in force, which the signature binds."""
+    signature: SignatureText
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     payload.kind: payload
     for payload in (
         Transfer, RegisterDataset, RegisterModel, OpenJob, CancelJob, ClaimPartition, ReportFailure,
-        SubmitUpdate, SubmitAggregate, VoteModel, VoteCheckpoint,
+        SubmitUpdate, SubmitAggregate, VoteModel, VoteCheckpoint, Attest,
     )
 }  # fmt: skip
 """Every kind's class by its name."""

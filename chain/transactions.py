@@ -32,6 +32,7 @@ from chain.keys import Key, recover
 from chain.params import Params
 from chain.payloads import (
     PAYLOADS,
+    Attest,
     CancelJob,
     ClaimPartition,
     OpenJob,
@@ -48,7 +49,7 @@ from chain.payloads import (
 from chain.schema import Address, Cid, Hash, Range, Text
 
 __all__ = [
-    "PAYLOADS", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload", "RegisterDataset",
+    "PAYLOADS", "Attest", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload", "RegisterDataset",
     "RegisterModel", "ReportFailure", "Signed", "SubmitAggregate", "SubmitUpdate", "Transfer",
     "VoteCheckpoint", "VoteModel", "body_of", "check_envelope", "sign",
 ]  # fmt: skip

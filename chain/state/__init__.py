@@ -1,11 +1,15 @@
 """The state transition: what each transaction does to the chain's state; pure."""
 
+from chain.state.attestations import statement_of
 from chain.state.events import Event
 from chain.state.explain import WaitingFor, explain
 from chain.state.models import version_key
 from chain.state.objects import (
     Account,
     Aggregate,
+    Attestation,
+    Attested,
+    AttestedBy,
     Dataset,
     Failure,
     Finality,
@@ -38,6 +42,9 @@ __all__ = [
     "TABLES",
     "Account",
     "Aggregate",
+    "Attestation",
+    "Attested",
+    "AttestedBy",
     "BlockDraft",
     "Dataset",
     "Event",
@@ -62,5 +69,6 @@ __all__ = [
     "genesis_state",
     "next_deadline",
     "record_digest",
+    "statement_of",
     "version_key",
 ]

@@ -20,6 +20,7 @@ from chain.errors import InvalidEncoding
 from chain.schema import Hash, read, write
 from chain.state.objects import (
     Account,
+    Attested,
     Dataset,
     Finality,
     Job,
@@ -67,12 +68,14 @@ VOTERS: Final = Table("voters", Voter)
 LINKS: Final = Table("links", Link)
 #: Justified blocks from the last final one on: height -> hash.
 JUSTIFIED: Final = Table("justified", str)
+#: Keyed as the versions.
+ATTESTATIONS: Final = Table("attestations", Attested)
 
 TABLES: Final[dict[str, Table[Any]]] = {
     table.name: table
     for table in (
         ACCOUNTS, DATASETS, MODELS, VERSIONS, JOBS, OPEN_JOBS, IDS, VALIDATORS, FINALITY, VOTERS, LINKS,
-        JUSTIFIED,
+        JUSTIFIED, ATTESTATIONS,
     )
 }  # fmt: skip
 
@@ -163,6 +166,11 @@ class State:
     def justified(self) -> immutables.Map[str, str]:
         """Hashes of the justified blocks by height (as text), from the last final one on."""
         return self.table(JUSTIFIED)
+
+    @property
+    def attestations(self) -> immutables.Map[str, Attested]:
+        """Who attested which version, by ``name@number``; none where nobody did yet."""
+        return self.table(ATTESTATIONS)
 
     def snapshot(self) -> bytes:
         """The whole state as DAG-CBOR; :meth:`from_snapshot` gives an equal state with an equal digest."""

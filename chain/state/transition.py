@@ -16,7 +16,7 @@ from typing import Any, Final
 from chain.errors import InvalidTransaction
 from chain.params import Genesis, Params
 from chain.schema import Cid, Hash
-from chain.state import accounts, aggregates, checkpoints, claims, datasets, jobs, models, updates, votes
+from chain.state import accounts, aggregates, attestations, checkpoints, claims, datasets, jobs, models, updates, votes
 from chain.state.context import Context, Origin
 from chain.state.events import Event
 from chain.state.objects import Account, Finality, ValidatorSet
@@ -50,6 +50,7 @@ KINDS: Final[Mapping[str, Callable[[Context, Origin, Any], None]]] = MappingProx
         "submit_update": updates.apply_submit_update,
         "submit_aggregate": aggregates.apply_submit_aggregate,
         "vote_model": votes.apply_vote_model,
+        "attest": attestations.apply_attest,
         "vote_checkpoint": checkpoints.apply_vote_checkpoint,
     }
 )

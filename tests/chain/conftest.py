@@ -17,6 +17,7 @@ from chain.keys import Key
 from chain.params import DEVELOPMENT
 from chain.schema import Address, Cid, Hash
 from chain.transactions import (
+    Attest,
     CancelJob,
     ClaimPartition,
     OpenJob,
@@ -65,6 +66,7 @@ EXAMPLES: tuple[Payload, ...] = (
         "replayed 2 of 2 updates",
     ),
     VoteCheckpoint(GENESIS, 0, OTHER, 3),
+    Attest("iris-net", 2, 1, "1b" * 65),
 )  # fmt: skip
 
 
