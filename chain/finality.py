@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from chain.misconduct import conflict
+from chain.rules import ALL_RULES, Rules
 from chain.schema import Hash
 from chain.state import Finality, State
 from chain.transactions import VoteCheckpoint
+
+__all__ = ["LastVote", "choose_vote", "conflict", "may_follow", "next_vote"]
 
 
 class LastVote(Protocol):
@@ -28,17 +32,21 @@ class LastVote(Protocol):
         """Height of the newest vote's target, the highest so far."""
 
 
-def choose_vote(state: State, head: Hash, last: LastVote | None) -> VoteCheckpoint | None:
+def choose_vote(
+    state: State, head: Hash, last: LastVote | None, rules: Rules = ALL_RULES
+) -> VoteCheckpoint | None:
     """The vote to cast now, None where there is nothing to vote for or no vote is allowed.
 
     ``state`` is the state of ``head``, the block that the validator would mine on; ``last`` its newest vote.
     The target is the head, the source the highest block that is justified in the head's own state. Nothing is voted
     on while all but checkpoint votes is final.
     """
-    return next_vote(state.finality, head, state.height, last)
+    return next_vote(state.finality, head, state.height, last, rules)
 
 
-def next_vote(finality: Finality, head: Hash, height: int, last: LastVote | None) -> VoteCheckpoint | None:
+def next_vote(
+    finality: Finality, head: Hash, height: int, last: LastVote | None, rules: Rules = ALL_RULES
+) -> VoteCheckpoint | None:
     """The same from what a validator asks its node for: the head's finality, id and height."""
     if finality.settled:
         return None
@@ -48,33 +56,14 @@ def next_vote(finality: Finality, head: Hash, height: int, last: LastVote | None
         target=head,
         target_height=height,
     )
-    return vote if may_follow(vote, last) else None
+    return vote if may_follow(vote, last, rules) else None
 
 
-def may_follow(vote: VoteCheckpoint, last: LastVote | None) -> bool:
+def may_follow(vote: VoteCheckpoint, last: LastVote | None, rules: Rules = ALL_RULES) -> bool:
     """Whether casting ``vote`` after ``last`` keeps the rules."""
     if vote.source_height >= vote.target_height:
         return False
     return last is None or (
-        vote.target_height > last.target_height and vote.source_height >= last.source_height
+        (vote.target_height > last.target_height or not rules.targets_rise)
+        and (vote.source_height >= last.source_height or not rules.sources_stay)
     )
-
-
-def conflict(one: VoteCheckpoint, other: VoteCheckpoint) -> str | None:
-    """Why two votes of one validator cannot both be honest, None where they can (or are the same vote)."""
-    if one == other:
-        return None
-    lower, higher = sorted((one, other), key=lambda vote: (vote.target_height, vote.source_height))
-    if lower.target_height == higher.target_height:
-        return (
-            f"two votes with targets at height {lower.target_height}: {lower.source} to {lower.target} and "
-            f"{higher.source} to {higher.target}"
-        )
-    if higher.source_height < lower.source_height:
-        return (
-            f"the vote from {lower.source_height} to {lower.target_height} lies inside the one from "
-            f"{higher.source_height} to {higher.target_height}"
-        )
-    if higher.source_height == lower.source_height and higher.source != lower.source:
-        return f"votes from two sources at height {lower.source_height}: {lower.source} and {higher.source}"
-    return None

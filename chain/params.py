@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from chain import schema
 from chain.encoding import from_json, to_json
 from chain.errors import InvalidEncoding
+from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, Items, Range, Text
 
 MAX_GENESIS_BYTES = 1024 * 1024
@@ -43,7 +44,7 @@ class Params:
     max_expiry_ms: int = 3_600_000
     """How far a transaction's expiry may lie ahead of the block that includes it; ids are kept that long."""
     minimum_balance: int = 1_000
-    """What an account that is no validator must own to send anything (there are no fees)."""
+    """What an account that is no validator must own, staked or not, to send anything (there are no fees)."""
 
     # Jobs
 
@@ -57,11 +58,23 @@ class Params:
     """Shortest time a job may give a round or a vote."""
     max_round_ms: int = 7 * 24 * 3_600_000
     """Longest time a job may give a round or a vote."""
+    validator_share: int = 200_000
+    """Millionths of a job's reward for the validators whose approvals adopted it; the rest is for its workers."""
 
     # Validators and finality
 
     max_validators: int = 21
     """Members of the validator set."""
+    power: Literal["member", "stake"] = "member"
+    """What a validator's vote weighs: 1, or its stake up to the cap of its admission."""
+    evidence_ms: int = 24 * 3_600_000
+    """Block time for which stake stays slashable after its weight has left the set."""
+    unbonding_ms: int = 8 * 24 * 3_600_000
+    """Block time from `unstake` to the release; longer than the evidence period and than any round or vote."""
+    max_unbondings: int = 16
+    """Amounts of one account that may wait for their release at a time."""
+    rules: Rules = ALL_RULES
+    """The rules of finality: all of them on every network (see chain/rules.py)."""
 
     # Pacing of miners on demand (block time; see chain/pacing.py)
 
@@ -76,18 +89,28 @@ class Params:
 
     def transaction_limit(self, kind: str) -> int:
         """The most bytes a signed transaction of this kind may have."""
+        if kind == "report_misconduct":
+            return self.largest_transaction
         return self.max_vote_bytes if kind == "vote_model" else self.max_transaction_bytes
 
     @property
     def largest_transaction(self) -> int:
-        """The bound to read a transaction under before its kind is known, in bytes."""
-        return max(self.max_transaction_bytes, self.max_vote_bytes)
+        """The bound to read a transaction under before its kind is known, in bytes: a report holds two votes."""
+        return self.max_transaction_bytes + 2 * self.max_vote_bytes
 
 
 DEVELOPMENT = Params("development")
 """One machine or one team: instant blocks on demand, an easy fixed target."""
 
-NETWORKS: dict[str, Params] = {DEVELOPMENT.name: DEVELOPMENT}
+CONSORTIUM = Params("consortium", minimum_balance=0)
+"""Organisations that know each other: one organisation one vote, no coins for anything, blocks on demand. Anybody who
+reaches a node may send, so nodes listen to their own people and to each other (see docs/trust.md)."""
+
+STAKE = Params("stake", power="stake")
+"""As development, but votes weigh what their validators have staked. In genesis that is their whole balance, which is
+also their admission's cap."""
+
+NETWORKS: dict[str, Params] = {params.name: params for params in (DEVELOPMENT, CONSORTIUM, STAKE)}
 
 
 @dataclass(frozen=True)
@@ -99,7 +122,7 @@ class Genesis:
     time: Annotated[int, Range(0)]
     """Milliseconds since 1970 UTC."""
     validators: Annotated[tuple[Address, ...], Items(1, 21, unique=True)]
-    """The first members of the validator set, weight 1 each."""
+    """The first members of the validator set: weight 1 each or, by stake, their balances (see Params.power)."""
     balances: Annotated[tuple[tuple[Address, Annotated[int, Range(1)]], ...], Items(0, 10_000)]
     """Accounts with their first balances, sorted by address, none twice; their sum is below 2^63."""
     note: Annotated[str, Text(0, 1000)]

@@ -10,13 +10,14 @@ durations are milliseconds of block time; indices count from 0.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import rfc8785
 
-from chain.encoding import guard_json_depth
+from chain.encoding import encode, guard_json_depth
 from chain.errors import InvalidEncoding, InvalidField
 from chain.params import Params
 from chain.schema import Address, Cid, Hash, Items, Range, Text
@@ -52,6 +53,9 @@ Attempt = Annotated[int, Range(0, MAX_ATTEMPTS)]
 Round = Annotated[int, Range(0, MAX_ROUNDS - 1)]
 Partition = Annotated[int, Range(0, MAX_PARTITIONS - 1)]
 Members = Annotated[tuple[Address, ...], Items(0, 256, unique=True)]
+Salt = Annotated[str, Text(32, 32, r"[0-9a-f]{32}", "a salt: 32 lowercase hexadecimal digits")]
+MAX_VALIDATORS = 21
+ADMISSION_TAG = "assay admit_validator"
 Named = Annotated[tuple[Cid, ...], Items(0, MAX_PARTITIONS * MAX_ROUNDS + MAX_ROUNDS, unique=True)]
 
 
@@ -153,6 +157,8 @@ class OpenJob(Payload):
     attempts: Annotated[int, Range(1, MAX_ATTEMPTS)]
     round_ms: Amount
     vote_ms: Amount
+    reward: Count = 0
+    """Taken from the opener now; paid to workers and validators at adoption, given back at any other end."""
 
     def check(self, params: Params) -> None:
         if self.minimum_updates > self.partitions:
@@ -337,11 +343,107 @@ class Attest(Payload):
     signature: SignatureText
 
 
+@dataclass(frozen=True)
+class Stake(Payload):
+    """Lock an amount of the sender's balance; a validator's vote may weigh by it (Params.power)."""
+
+    kind: ClassVar[str] = "stake"
+
+    amount: Amount
+
+
+@dataclass(frozen=True)
+class Unstake(Payload):
+    """Give up stake; it stays locked and slashable until no job and no evidence can need it (Params.unbonding_ms)."""
+
+    kind: ClassVar[str] = "unstake"
+
+    amount: Amount
+
+
+@dataclass(frozen=True)
+class AdmitValidator(Payload):
+    """Change who votes, by the signatures of a quorum of those who do. Anybody may send it.
+
+    The signatures are over :meth:`digest`: EIP-191 like a transaction's own (chain/keys.py).
+    """
+
+    kind: ClassVar[str] = "admit_validator"
+
+    serial: Count
+    """Number of the set in force that the signers saw; no admission may have come since."""
+    add: Address | None
+    """Who enters, or whose cap changes."""
+    remove: Address | None
+    """Who leaves."""
+    power: Count
+    """Of `add`: its weight 1 where members vote, the cap of its weight where stake does; 0 without `add`."""
+    signatures: Annotated[tuple[tuple[Address, SignatureText], ...], Items(1, MAX_VALIDATORS)]
+    """Sorted by address, none twice."""
+
+    def check(self, params: Params) -> None:
+        if self.add == self.remove:
+            raise InvalidField("somebody to add, somebody else to remove, or both", str(self.add), "add")
+        if (self.add is None) != (self.power == 0):
+            raise InvalidField("a power of at least 1 for who is added, 0 without", str(self.power), "power")
+        if params.power == "member" and self.power > 1:
+            raise InvalidField("power 1, since each member has one vote", str(self.power), "power")
+        signers = [signer for signer, _ in self.signatures]
+        if signers != sorted(set(signers)):
+            raise InvalidField("signatures sorted by address, none twice", "another order", "signatures")
+
+    def digest(self, genesis: Hash) -> bytes:
+        """What the set's members sign: SHA-256 of the DAG-CBOR of [tag, genesis, serial, add, remove, power]."""
+        change = [ADMISSION_TAG, str(genesis), self.serial, self.add, self.remove, self.power]
+        return hashlib.sha256(encode(change)).digest()
+
+
+@dataclass(frozen=True)
+class SignedCheckpoint:
+    """A checkpoint vote as it was signed, without what a report says once for both."""
+
+    salt: Salt
+    expires: Count
+    vote: VoteCheckpoint
+    signature: SignatureText
+
+
+@dataclass(frozen=True)
+class SignedVote:
+    """A vote on a candidate as it was signed, without what a report says once for both."""
+
+    salt: Salt
+    expires: Count
+    vote: VoteModel
+    signature: SignatureText
+
+
+@dataclass(frozen=True)
+class ReportMisconduct(Payload):
+    """Two votes that its signer may not both have cast: two of one kind, none of the other.
+
+    chain/misconduct.py makes one of two signed transactions, and says whether it proves anything.
+    """
+
+    kind: ClassVar[str] = "report_misconduct"
+
+    validator: Address
+    """Who signed both."""
+    checkpoints: Annotated[tuple[SignedCheckpoint, ...], Items(0, 2)]
+    votes: Annotated[tuple[SignedVote, ...], Items(0, 2)]
+
+    def check(self, params: Params) -> None:
+        if sorted((len(self.checkpoints), len(self.votes))) != [0, 2]:
+            found = f"{len(self.checkpoints)} and {len(self.votes)}"
+            raise InvalidField("two checkpoint votes or two votes on a candidate", found, "checkpoints")
+
+
 PAYLOADS: dict[str, type[Payload]] = {
     payload.kind: payload
     for payload in (
         Transfer, RegisterDataset, RegisterModel, OpenJob, CancelJob, ClaimPartition, ReportFailure,
-        SubmitUpdate, SubmitAggregate, VoteModel, VoteCheckpoint, Attest,
+        SubmitUpdate, SubmitAggregate, VoteModel, VoteCheckpoint, Attest, Stake, Unstake, AdmitValidator,
+        ReportMisconduct,
     )
 }  # fmt: skip
 """Every kind's class by its name."""

@@ -32,6 +32,7 @@ from chain.keys import Key, recover
 from chain.params import Params
 from chain.payloads import (
     PAYLOADS,
+    AdmitValidator,
     Attest,
     CancelJob,
     ClaimPartition,
@@ -40,18 +41,25 @@ from chain.payloads import (
     RegisterDataset,
     RegisterModel,
     ReportFailure,
+    ReportMisconduct,
+    SignedCheckpoint,
+    SignedVote,
+    Stake,
     SubmitAggregate,
     SubmitUpdate,
     Transfer,
+    Unstake,
     VoteCheckpoint,
     VoteModel,
 )
 from chain.schema import Address, Cid, Hash, Range, Text
 
 __all__ = [
-    "PAYLOADS", "Attest", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload", "RegisterDataset",
-    "RegisterModel", "ReportFailure", "Signed", "SubmitAggregate", "SubmitUpdate", "Transfer",
-    "VoteCheckpoint", "VoteModel", "body_of", "check_envelope", "sign",
+    "PAYLOADS", "AdmitValidator", "Attest", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload",
+    "RegisterDataset",
+    "RegisterModel", "ReportFailure", "ReportMisconduct", "Signed", "SignedCheckpoint", "SignedVote", "Stake",
+    "SubmitAggregate", "SubmitUpdate", "Transfer", "Unstake", "VoteCheckpoint", "VoteModel", "body_of",
+    "check_envelope", "sign",
 ]  # fmt: skip
 
 _SIGNATURE = re.compile(r"[0-9a-f]{130}")

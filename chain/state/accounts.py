@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from chain.errors import Duplicate, Forbidden, InsufficientBalance
 from chain.params import Genesis, Params
 from chain.state.context import Context, Origin, require
 from chain.state.objects import Account
-from chain.state.tables import ACCOUNTS, IDS
+from chain.state.tables import ACCOUNTS, IDS, ONLY, PENDING_SET
 from chain.transactions import Signed, Transfer, check_envelope
 
 #: Ids past their expiry are forgotten once in so many milliseconds of block time, since that looks at all of
@@ -29,6 +30,10 @@ def check_genesis(genesis: Genesis, params: Params) -> None:
     members = len(genesis.validators)
     if not 1 <= members <= params.max_validators or len(set(genesis.validators)) != members:
         raise ValueError(f"expected 1 to {params.max_validators} different validators, found {members}")
+    owners = {owner for owner, _ in genesis.balances}
+    poor = [validator for validator in genesis.validators if validator not in owners]
+    if params.power == "stake" and poor:
+        raise ValueError(f"expected a balance of each validator, its first stake; found none of {', '.join(poor)}")
 
 
 def admit(context: Context, signed: Signed) -> None:
@@ -41,14 +46,15 @@ def admit(context: Context, signed: Signed) -> None:
     if remembered and context.draft.get(IDS, signed.id) is not None:
         raise Duplicate("a transaction that is not on the chain yet", signed.id)
     check_envelope(signed, context.params, context.genesis, context.time)
-    if context.validators.weight(body.sender) == 0:
-        balance = balance_of(context, body.sender)
+    # Who may cast a checkpoint vote, its target says.
+    if remembered and context.params.minimum_balance and not _votes(context, body.sender):
+        owned = account_of(context, body.sender).owned
         least = context.params.minimum_balance
         require(
-            balance >= least,
+            owned >= least,
             Forbidden,
             f"a sender that is a validator or owns at least {least}",
-            f"{body.sender} with {balance}",
+            f"{body.sender} with {owned}",
             "body.sender",
         )
     if remembered:
@@ -64,26 +70,43 @@ def forget_ids(context: Context) -> None:
             context.draft.remove(IDS, key)
 
 
-def balance_of(context: Context, address: str) -> int:
-    """What an address owns; 0 for one never heard of."""
-    account = context.draft.get(ACCOUNTS, address)
-    return 0 if account is None else account.balance
+def _votes(context: Context, address: str) -> bool:
+    """Whether an address is in the set in force or in the one to come."""
+    if context.validators.weight(address):
+        return True
+    pending = context.draft.get(PENDING_SET, ONLY)
+    return pending is not None and pending.set.weight(address) > 0
+
+
+def account_of(context: Context, address: str) -> Account:
+    """What an address owns; nothing for one never heard of."""
+    return context.draft.get(ACCOUNTS, address) or Account(0)
+
+
+def debit(context: Context, address: str, amount: int, where: str = "body.payload.amount") -> Account:
+    """Take an amount from a balance; the account after it.  Raises ``InsufficientBalance``."""
+    account = account_of(context, address)
+    if amount > account.balance:
+        raise InsufficientBalance(
+            f"an amount of at most {account.balance}",
+            str(amount),
+            where,
+            balance=account.balance,
+            needed=amount,
+        )
+    account = replace(account, balance=account.balance - amount)
+    context.draft.put(ACCOUNTS, address, account)
+    return account
+
+
+def credit(context: Context, address: str, amount: int) -> None:
+    """Add an amount to a balance."""
+    account = account_of(context, address)
+    context.draft.put(ACCOUNTS, address, replace(account, balance=account.balance + amount))
 
 
 def apply_transfer(context: Context, origin: Origin, payload: Transfer) -> None:
     """Move an amount from the sender to the recipient.  Raises ``InsufficientBalance``."""
-    balance = balance_of(context, origin.sender)
-    if payload.amount > balance:
-        raise InsufficientBalance(
-            f"an amount of at most {balance}",
-            str(payload.amount),
-            "body.payload.amount",
-            balance=balance,
-            needed=payload.amount,
-        )
-    if payload.recipient != origin.sender:
-        context.draft.put(ACCOUNTS, origin.sender, Account(balance - payload.amount))
-        context.draft.put(
-            ACCOUNTS, payload.recipient, Account(balance_of(context, payload.recipient) + payload.amount)
-        )
+    debit(context, origin.sender, payload.amount)
+    credit(context, payload.recipient, payload.amount)
     context.emit("transfer", sender=origin.sender, recipient=payload.recipient, amount=payload.amount)

@@ -3,7 +3,8 @@
 Casper FFG (Buterin and Griffith, arXiv 1710.09437) with every block a checkpoint: a quorum link from a
 justified source justifies its target, and the source is final when the target is its direct child.
 Everything here is told from the state of one branch; that two branches never finalise different blocks
-follows from the voters' rules (:mod:`chain.finality`).
+follows from the voters' rules (:mod:`chain.finality`) and from how the set changes (:mod:`chain.state.sets`): a
+link needs a quorum of each of its target's sets.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import replace
 from chain.errors import Conflict, Duplicate, Forbidden, NotYet
 from chain.schema import Hash
 from chain.state.context import Context, Origin, require
-from chain.state.objects import Link, Voter
-from chain.state.tables import FINALITY, JUSTIFIED, LINKS, ONLY, VOTERS
+from chain.state.objects import Link, ValidatorSet, Voter
+from chain.state.sets import forget_phases, is_member
+from chain.state.tables import ADMISSIONS, FINALITY, JUSTIFIED, LINKS, ONLY, PHASES, VOTERS
 from chain.transactions import VoteCheckpoint
 
 
@@ -40,12 +42,15 @@ def link_key(source_height: int, target_height: int) -> str:
 def apply_vote_checkpoint(context: Context, origin: Origin, payload: VoteCheckpoint) -> None:
     """Count a validator's checkpoint vote.
 
-    Raises ``Forbidden`` for who is no validator, ``Duplicate`` for the same again, ``Conflict`` for one that
+    Raises ``Forbidden`` for who has no vote on the target, ``Duplicate`` for the same again, ``Conflict`` for one that
     its voter's newer vote or finality has overtaken, ``NotYet`` for blocks that are not, or not justified,
     on this branch.
     """
-    validators = context.validators
-    require(validators.weight(origin.sender) > 0, Forbidden, "a validator", origin.sender, "body.sender")
+    sets, rules = context.draft.only(PHASES).at(payload.target_height), context.params.rules
+    member = any(each.weight(origin.sender) for each in sets)
+    # Who has a vote now, or may have one on another branch, is told so only where the target is known.
+    if not member and not is_member(context, origin.sender) and context.draft.get(ADMISSIONS, origin.sender) is None:
+        raise Forbidden("a validator", origin.sender, "body.sender")
     _check_order(context, origin, payload)
     finality = context.draft.only(FINALITY)
     require(
@@ -63,8 +68,9 @@ def apply_vote_checkpoint(context: Context, origin: Origin, payload: VoteCheckpo
         require(
             on_branch, NotYet, "a block of this branch", f"{block} at height {height}", f"body.payload.{end}"
         )
+    require(member, Forbidden, "a validator of the target's set", origin.sender, "body.sender")
     require(
-        context.draft.get(JUSTIFIED, str(payload.source_height)) == payload.source,
+        not rules.justified_source or context.draft.get(JUSTIFIED, str(payload.source_height)) == payload.source,
         NotYet,
         "a source that is justified on this branch",
         f"{payload.source} at height {payload.source_height}",
@@ -75,12 +81,16 @@ def apply_vote_checkpoint(context: Context, origin: Origin, payload: VoteCheckpo
     link = context.draft.get(LINKS, key) or Link(())
     link = Link((*link.voters, origin.sender))
     context.draft.put(LINKS, key, link)
-    if validators.weight_of(link.voters) >= validators.quorum():
+    if all(each.weight_of(link.voters) >= _quorum(context, each) for each in sets):
         _justify(context, payload)
 
 
+def _quorum(context: Context, validators: ValidatorSet) -> int:
+    return validators.quorum() if context.params.rules.two_thirds else (validators.total + 1) // 2
+
+
 def _check_order(context: Context, origin: Origin, payload: VoteCheckpoint) -> None:
-    last = context.draft.get(VOTERS, origin.sender)
+    last, rules = context.draft.get(VOTERS, origin.sender), context.params.rules
     if last is None:
         return
     if (last.source_height, last.target_height) == (payload.source_height, payload.target_height):
@@ -88,14 +98,14 @@ def _check_order(context: Context, origin: Origin, payload: VoteCheckpoint) -> N
             "a vote that is not counted yet", f"{payload.source_height} to {payload.target_height}"
         )
     require(
-        payload.target_height > last.target_height,
+        payload.target_height > last.target_height or not rules.targets_rise,
         Conflict,
         f"a target above the validator's last one, height {last.target_height}",
         payload.target_height,
         "body.payload.target_height",
     )
     require(
-        payload.source_height >= last.source_height,
+        payload.source_height >= last.source_height or not rules.sources_stay,
         Conflict,
         f"a source no lower than the validator's last one, height {last.source_height}",
         payload.source_height,
@@ -113,9 +123,11 @@ def _justify(context: Context, payload: VoteCheckpoint) -> None:
             finality = replace(
                 finality, justified_height=payload.target_height, justified_hash=Hash(payload.target)
             )
-    if payload.target_height == payload.source_height + 1 and payload.source_height > finality.final_height:
+    child = payload.target_height == payload.source_height + 1 or not context.params.rules.direct_child
+    if child and payload.source_height > finality.final_height:
         finality = replace(finality, final_height=payload.source_height, final_hash=Hash(payload.source))
         _forget(context, payload.source_height)
+        forget_phases(context, payload.source_height)
         context.emit("final", height=payload.source_height, block=payload.source)
     context.draft.put(FINALITY, ONLY, finality)
 

@@ -11,6 +11,7 @@ from chain.state.explain import describe
 from chain.state.jobs import end, save, training
 from chain.state.objects import Failure, Job, Lease, Partition, Round
 from chain.state.rounds import bar, with_partition, with_round
+from chain.state.stakes import engage
 from chain.state.tables import MODELS
 from chain.transactions import ClaimPartition, ReportFailure
 
@@ -71,6 +72,7 @@ def apply_claim_partition(context: Context, origin: Origin, payload: ClaimPartit
     partition = replace(job.round_list[-1].partitions[partition.index], lease=lease)
     save(context, with_partition(job, last.index, partition))
     if not mine:
+        engage(context, worker, job.id)
         context.emit(
             "partition_claimed", job=job.id, attempt=job.attempt, round=last.index, partition=partition.index,
             worker=worker, until=lease.until,

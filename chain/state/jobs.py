@@ -10,6 +10,7 @@ from chain.schema import Hash
 from chain.state.context import Context, Origin, existing, require, shorten
 from chain.state.explain import missed_round, missed_vote
 from chain.state.objects import Job, JobState, Round
+from chain.state.rewards import give_back, hold
 from chain.state.rounds import close_round, open_round
 from chain.state.tables import JOBS, MODELS, OPEN_JOBS
 from chain.transactions import CancelJob, OpenJob
@@ -22,7 +23,7 @@ def apply_open_job(context: Context, origin: Origin, payload: OpenJob) -> None:
     """Open a job; its first round begins with the next block, which draws its seed.
 
     Raises ``Unknown`` for a model that is not registered, ``Forbidden`` for one that the sender may not open
-    jobs for or a dataset that it does not admit.
+    jobs for or a dataset that it does not admit, ``InsufficientBalance`` for a reward that the sender cannot pay.
     """
     model = existing(context.draft.get(MODELS, payload.model), "model", payload.model)
     require(
@@ -39,6 +40,7 @@ def apply_open_job(context: Context, origin: Origin, payload: OpenJob) -> None:
         repr(payload.dataset),
         "body.payload.dataset",
     )
+    hold(context, origin.sender, payload.reward)
     job = Job(
         id=origin.id,
         opener=origin.sender,
@@ -53,6 +55,7 @@ def apply_open_job(context: Context, origin: Origin, payload: OpenJob) -> None:
         attempts=payload.attempts,
         round_ms=payload.round_ms,
         vote_ms=payload.vote_ms,
+        reward=payload.reward,
         height=context.height,
         opened=context.time,
     )
@@ -131,6 +134,7 @@ def end(context: Context, job: Job, state: JobState, reason: str) -> None:
     reason = shorten(reason, MAX_REASON)
     save(context, replace(job, state=state, reason=reason, closed=context.time, closed_height=context.height))
     context.emit(state, job=job.id, model=job.model, attempt=job.attempt, reason=reason)
+    give_back(context, job)
 
 
 def close(context: Context, job: Job) -> None:

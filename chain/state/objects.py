@@ -22,6 +22,21 @@ class Account:
     """What an address owns."""
 
     balance: int
+    #: Locked; what a validator's vote weighs where stake does.
+    stake: int = 0
+    #: Amounts on their way from stake to balance, still slashable, and the block time of their release at the
+    #: earliest; they move with the owner's next transaction after it.
+    unbonding: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def owned(self) -> int:
+        """All of it."""
+        return self.balance + self.locked
+
+    @property
+    def locked(self) -> int:
+        """What misconduct would cost."""
+        return self.stake + sum(amount for amount, _ in self.unbonding)
 
 
 @dataclass(frozen=True)
@@ -234,6 +249,8 @@ class Job:
     reason: str | None = None
     closed: int | None = None
     closed_height: int | None = None
+    #: Held by the job until its end.
+    reward: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -265,11 +282,77 @@ class ValidatorSet:
 
     def weight_of(self, addresses: tuple[Address, ...] | list[Address] | set[Address]) -> int:
         """The weight of some members together, each counted once."""
-        return sum(self.weight(address) for address in set(addresses))
+        weights = dict(zip(self.members, self.weights, strict=True))
+        return sum(weights.get(address, 0) for address in set(addresses))
 
     def quorum(self) -> int:
         """The weight that decides: more than two thirds, ``floor(2W/3) + 1``."""
         return 2 * self.total // 3 + 1
+
+
+@dataclass(frozen=True)
+class PendingSet:
+    """A change of the validators that is under way (see :mod:`chain.state.sets`)."""
+
+    set: ValidatorSet
+    phase: Literal["waiting", "joint"]
+    #: Height of the block that must be final before the next phase: the one with the change, then the first joint one.
+    height: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Whose quorum links need to blocks from a height on: the one set's, or both sets'."""
+
+    height: int
+    first: ValidatorSet
+    second: ValidatorSet | None
+
+    @property
+    def sets(self) -> tuple[ValidatorSet, ...]:
+        """Each needs its quorum."""
+        return (self.first,) if self.second is None else (self.first, self.second)
+
+
+@dataclass(frozen=True)
+class Phases:
+    """The phases that blocks above the last final one are in, lowest first."""
+
+    phases: tuple[Phase, ...]
+
+    def at(self, height: int) -> tuple[ValidatorSet, ...]:
+        """The sets whose quorum a link to a block at ``height`` needs."""
+        found = self.phases[0]
+        for phase in self.phases:
+            if phase.height <= height:
+                found = phase
+        return found.sets
+
+
+@dataclass(frozen=True)
+class Admission:
+    """A place among the validators: weight 1 or, where stake votes, the cap of the weight."""
+
+    power: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Slashed:
+    """A validator that contradicted itself. The key is out for good."""
+
+    reason: str
+    reporter: Address
+    burned: int
+    height: int
+    time: int
+
+
+@dataclass(frozen=True)
+class Engagements:
+    """Open jobs that an address with stake has a part in; while one is open its stake stays locked."""
+
+    jobs: tuple[Cid, ...]
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,17 @@ from chain.errors import InvalidEncoding
 from chain.schema import Hash, read, write
 from chain.state.objects import (
     Account,
+    Admission,
     Attested,
     Dataset,
+    Engagements,
     Finality,
     Job,
     Link,
     Model,
+    PendingSet,
+    Phases,
+    Slashed,
     ValidatorSet,
     Version,
     Voter,
@@ -38,7 +43,7 @@ NO_HASH: Final = Hash("0" * 64)
 #: The key in tables that hold a single object.
 ONLY: Final = "all"
 
-_SNAPSHOT_FORMAT = 1
+_SNAPSHOT_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,20 @@ OPEN_JOBS: Final = Table("open_jobs", int)
 #: expired.
 IDS: Final = Table("ids", int)
 VALIDATORS: Final = Table("validators", ValidatorSet)
+#: The change of the validators that is under way, if any.
+PENDING_SET: Final = Table("pending_set", PendingSet)
+#: Whose quorum links to the blocks above the last final one need.
+PHASES: Final = Table("phases", Phases)
+#: Who may vote, as far as quorums of the validators have admitted them; the sets follow.
+ADMISSIONS: Final = Table("admissions", Admission)
+SLASHED: Final = Table("slashed", Slashed)
+ENGAGEMENTS: Final = Table("engagements", Engagements)
+#: Single numbers, by the names below.
+NUMBERS: Final = Table("numbers", int)
+#: Amounts that misconduct has cost.
+BURNED: Final = "burned"
+#: Admissions must have been signed for a set with at least this serial.
+ADMISSIONS_FROM: Final = "admissions_from"
 FINALITY: Final = Table("finality", Finality)
 #: Each validator's newest checkpoint vote.
 VOTERS: Final = Table("voters", Voter)
@@ -74,8 +93,8 @@ ATTESTATIONS: Final = Table("attestations", Attested)
 TABLES: Final[dict[str, Table[Any]]] = {
     table.name: table
     for table in (
-        ACCOUNTS, DATASETS, MODELS, VERSIONS, JOBS, OPEN_JOBS, IDS, VALIDATORS, FINALITY, VOTERS, LINKS,
-        JUSTIFIED, ATTESTATIONS,
+        ACCOUNTS, DATASETS, MODELS, VERSIONS, JOBS, OPEN_JOBS, IDS, VALIDATORS, PENDING_SET, PHASES, ADMISSIONS,
+        SLASHED, ENGAGEMENTS, NUMBERS, FINALITY, VOTERS, LINKS, JUSTIFIED, ATTESTATIONS,
     )
 }  # fmt: skip
 
@@ -144,8 +163,40 @@ class State:
 
     @property
     def validators(self) -> ValidatorSet:
-        """The validators in force."""
+        """The validators in force; while a change of them is joint, still those from before it."""
         return self.table(VALIDATORS)[ONLY]
+
+    @property
+    def pending_set(self) -> PendingSet | None:
+        """The validators to come, None while no change is under way."""
+        return self.table(PENDING_SET).get(ONLY)
+
+    def sets_at(self, height: int) -> tuple[ValidatorSet, ...]:
+        """The sets whose quorum a link to the block at ``height`` of this branch needs: one, or two while joint.
+
+        For heights above the last final one, up to the state's own block.
+        """
+        return self.table(PHASES)[ONLY].at(height)
+
+    @property
+    def voting_sets(self) -> tuple[ValidatorSet, ...]:
+        """The sets whose quorum a link to the state's own block needs."""
+        return self.sets_at(self.height)
+
+    @property
+    def admissions(self) -> immutables.Map[str, Admission]:
+        """Who has a place among the validators, in force or not yet."""
+        return self.table(ADMISSIONS)
+
+    @property
+    def slashed(self) -> immutables.Map[str, Slashed]:
+        """Who was slashed, and why."""
+        return self.table(SLASHED)
+
+    @property
+    def burned(self) -> int:
+        """What misconduct has cost all in all."""
+        return self.table(NUMBERS).get(BURNED, 0)
 
     @property
     def finality(self) -> Finality:

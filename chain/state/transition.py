@@ -16,17 +16,34 @@ from typing import Any, Final
 from chain.errors import InvalidTransaction
 from chain.params import Genesis, Params
 from chain.schema import Cid, Hash
-from chain.state import accounts, aggregates, attestations, checkpoints, claims, datasets, jobs, models, updates, votes
+from chain.state import (
+    accounts,
+    admissions,
+    aggregates,
+    attestations,
+    checkpoints,
+    claims,
+    datasets,
+    jobs,
+    misconduct,
+    models,
+    sets,
+    stakes,
+    updates,
+    votes,
+)
 from chain.state.context import Context, Origin
 from chain.state.events import Event
-from chain.state.objects import Account, Finality, ValidatorSet
+from chain.state.objects import Account, Admission, Finality, Phase, Phases, ValidatorSet
 from chain.state.tables import (
     ACCOUNTS,
+    ADMISSIONS,
     EMPTY,
     FINALITY,
     JUSTIFIED,
     NO_HASH,
     ONLY,
+    PHASES,
     VALIDATORS,
     Draft,
     State,
@@ -52,6 +69,10 @@ KINDS: Final[Mapping[str, Callable[[Context, Origin, Any], None]]] = MappingProx
         "vote_model": votes.apply_vote_model,
         "attest": attestations.apply_attest,
         "vote_checkpoint": checkpoints.apply_vote_checkpoint,
+        "stake": stakes.apply_stake,
+        "unstake": stakes.apply_unstake,
+        "admit_validator": admissions.apply_admit_validator,
+        "report_misconduct": misconduct.apply_report_misconduct,
     }
 )
 
@@ -67,10 +88,16 @@ def genesis_state(genesis: Genesis, params: Params) -> State:
     accounts.check_genesis(genesis, params)
     # The digest starts from the whole document, so that the genesis block's id binds network and note as well.
     draft = Draft(replace(EMPTY, digest=Hash(hashlib.sha256(genesis.to_bytes()).hexdigest())))
+    members, owned = tuple(sorted(genesis.validators)), dict(genesis.balances)
+    staked = {member: owned[member] for member in members} if params.power == "stake" else {}
     for address, balance in genesis.balances:
-        draft.put(ACCOUNTS, address, Account(balance))
-    members = tuple(sorted(genesis.validators))
-    draft.put(VALIDATORS, ONLY, ValidatorSet(0, members, (1,) * len(members)))
+        locked = staked.get(address, 0)
+        draft.put(ACCOUNTS, address, Account(balance - locked, locked))
+    validators = ValidatorSet(0, members, tuple(staked.get(member, 1) for member in members))
+    for member, weight in zip(validators.members, validators.weights, strict=True):
+        draft.put(ADMISSIONS, member, Admission(weight, 0))
+    draft.put(VALIDATORS, ONLY, validators)
+    draft.put(PHASES, ONLY, Phases((Phase(0, validators, None),)))
     draft.put(FINALITY, ONLY, Finality(0, NO_HASH, 0, NO_HASH, 0))
     draft.put(JUSTIFIED, "0", NO_HASH)
     return draft.finish(0, genesis.time, NO_HASH)
@@ -98,7 +125,10 @@ class BlockDraft:
         if height == 1:
             checkpoints.bind_genesis(self._context)
         accounts.forget_ids(self._context)
-        self._worked = jobs.begin_block(self._context)
+        self._worked = sets.begin_block(self._context)
+        if self._worked:
+            votes.recount(self._context)
+        self._worked = jobs.begin_block(self._context) or self._worked
 
     def add(self, signed: Signed) -> None:
         """Apply a transaction whose signature and encoding were checked.  Raises ``InvalidTransaction``."""
@@ -109,6 +139,7 @@ class BlockDraft:
         events = len(context.events)
         try:
             with context.draft.atomic():
+                stakes.release(context, body.sender)
                 accounts.admit(context, signed)
                 apply(context, Origin(Cid(signed.id), body.sender), body.payload)
         except BaseException:
@@ -119,7 +150,8 @@ class BlockDraft:
     def finish(self) -> tuple[State, tuple[Event, ...]]:
         """The state after the block and what happened in it."""
         context = self._context
-        if self._worked:
+        # A change of the set under way wants blocks until it is through.
+        if sets.finish_block(context) or self._worked:
             checkpoints.mark_work(context)
         state = context.draft.finish(context.height, context.time, context.genesis)
         return state, tuple(context.events)

@@ -13,7 +13,9 @@ from chain.state.explain import cast
 from chain.state.jobs import end, find, save
 from chain.state.models import version_key
 from chain.state.objects import Job, Model, ValidatorSet, Version, Vote
+from chain.state.rewards import pay
 from chain.state.rounds import bar, mark_removed, record_digest, remove, senders
+from chain.state.stakes import engage
 from chain.state.tables import DATASETS, JOBS, MODELS, OPEN_JOBS, VERSIONS
 from chain.transactions import VoteModel
 
@@ -58,11 +60,25 @@ def apply_vote_model(context: Context, origin: Origin, payload: VoteModel) -> No
     )
     job = replace(job, votes=(*_others(job, vote), vote))
     save(context, job)
+    engage(context, origin.sender, job.id)
     context.emit(
         "vote", job=job.id, attempt=job.attempt, validator=vote.validator, decision=vote.decision,
         cid=vote.candidate, score=vote.score, baseline=vote.baseline, replayed=len(vote.replayed),
         disproved=listed(vote.disproved), missing=listed(vote.missing), reason=vote.reason,
     )  # fmt: skip
+    _decide(context, job, model)
+
+
+def recount(context: Context) -> None:
+    """Another set is in force: votes that were too few may be a quorum of it."""
+    for key in context.draft.keys(OPEN_JOBS):
+        job = find(context, key)
+        if job.state == "voting":
+            _decide(context, job, existing(context.draft.get(MODELS, job.model), "model", job.model))
+
+
+def _decide(context: Context, job: Job, model: Model) -> None:
+    validators = context.validators
     if _weight(job, validators, "approve") >= validators.quorum():
         _adopt(context, job, model)
     elif _weight(job, validators, "reject") >= validators.quorum():
@@ -180,7 +196,8 @@ def _adopt(context: Context, job: Job, model: Model) -> None:
     candidate, dataset = job.candidate, context.draft.get(DATASETS, job.dataset)
     if candidate is None or dataset is None:
         raise LookupError(f"job {job.id} is voting without candidate or dataset: the state is damaged")
-    approving = [vote for vote in cast(job) if vote.decision == "approve"]
+    weight = context.validators.weight
+    approving = [vote for vote in cast(job) if vote.decision == "approve" and weight(vote.validator)]
     version = Version(
         number=model.versions + 1,
         model=model.name,
@@ -215,6 +232,7 @@ def _adopt(context: Context, job: Job, model: Model) -> None:
         score=version.score, baseline=version.baseline, replaces=version.replaces,
         approvals=len(version.approvals), validators=context.validators.total,
     )  # fmt: skip
+    pay(context, job, version.approvals)
     _vote_again(context, model.name)
 
 

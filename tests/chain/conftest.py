@@ -17,6 +17,7 @@ from chain.keys import Key
 from chain.params import DEVELOPMENT
 from chain.schema import Address, Cid, Hash
 from chain.transactions import (
+    AdmitValidator,
     Attest,
     CancelJob,
     ClaimPartition,
@@ -25,10 +26,14 @@ from chain.transactions import (
     RegisterDataset,
     RegisterModel,
     ReportFailure,
+    ReportMisconduct,
     Signed,
+    SignedCheckpoint,
+    Stake,
     SubmitAggregate,
     SubmitUpdate,
     Transfer,
+    Unstake,
     VoteCheckpoint,
     VoteModel,
     body_of,
@@ -54,7 +59,7 @@ EXAMPLES: tuple[Payload, ...] = (
     ),
     OpenJob(
         "iris-net", "iris", '{"class":"sklearn.linear_model.Ridge","params":{"alpha":0.5}}', 4, 2,
-        '{"scheme":"disjoint"}', "average", 3, 1, 60_000, 30_000,
+        '{"scheme":"disjoint"}', "average", 3, 1, 60_000, 30_000, 500,
     ),
     CancelJob(CID),
     ClaimPartition(CID, 0, 1, 3),
@@ -67,6 +72,17 @@ EXAMPLES: tuple[Payload, ...] = (
     ),
     VoteCheckpoint(GENESIS, 0, OTHER, 3),
     Attest("iris-net", 2, 1, "1b" * 65),
+    Stake(5),
+    Unstake(3),
+    AdmitValidator(4, BOB.address, None, 1, ((ALICE.address, "1b" * 65),)),
+    ReportMisconduct(
+        BOB.address,
+        (
+            SignedCheckpoint(SALT, 0, VoteCheckpoint(GENESIS, 0, OTHER, 3), "1b" * 65),
+            SignedCheckpoint(SALT, 0, VoteCheckpoint(GENESIS, 0, GENESIS, 3), "1c" * 65),
+        ),
+        (),
+    ),
 )  # fmt: skip
 
 
