@@ -184,7 +184,7 @@ class Blockchain:
     @property
     def justified(self) -> Entry:
         """The highest justified block, as the head's state tells it."""
-        return self._tree.entries.get(self._finality(self.head)[1], self._tree.final)
+        return self._tree.entries.get(self.finality(self.head)[1], self._tree.final)
 
     @property
     def lowest(self) -> int:
@@ -222,7 +222,7 @@ class Blockchain:
         """Whether the branch that ends in ``entry`` has the last final block in it."""
         return _descends(self._tree, entry, self._tree.final)
 
-    def _finality(self, entry: Entry) -> tuple[int, Hash, int, Hash]:
+    def finality(self, entry: Entry) -> tuple[int, Hash, int, Hash]:
         """Justified height and id, final height and id, by the entry's own state."""
         return _finality(entry, self.genesis_id)
 
@@ -363,7 +363,7 @@ class Blockchain:
                 if self._rank(tree, entry) > self._rank(tree, tree.head):
                     tree = self._set_head(tree, entry)
                 continue
-            _, _, height, block = self._finality(entry)
+            _, _, height, block = self.finality(entry)
             if height >= tree.final.height or tree.branch.get(height, block) != block:
                 raise ConflictingFinality(
                     f"the final block {tree.final.id} at height {tree.final.height} on every branch",
@@ -373,7 +373,7 @@ class Blockchain:
 
     def _rank(self, tree: Tree, entry: Entry) -> tuple[int, int, int]:
         """What makes a branch better; the highest wins."""
-        height, block, _, _ = self._finality(entry)
+        height, block, _, _ = self.finality(entry)
         justified = tree.entries.get(block)
         below = justified.work if justified is not None else 0
         return height, entry.work - below, -int(entry.id, 16)
@@ -388,7 +388,7 @@ class Blockchain:
                 mutation[entry.height] = entry.id
                 entry = tree.entries[entry.parent]
             branch = mutation.finish()
-        _, _, _, final = self._finality(head)
+        _, _, _, final = self.finality(head)
         # A root taken from a snapshot may be final by a later state only.
         known = tree.entries.get(final)
         newer = known is not None and known.height > tree.final.height
@@ -412,7 +412,7 @@ class Blockchain:
                 heights[height] = ids
                 kept.update((block, tree.entries[block]) for block in ids)
         # Votes in blocks on the lowest one may name blocks from the last one that is final by its state.
-        _, _, named, _ = self._finality(kept[root])
+        _, _, named, _ = self.finality(kept[root])
         return replace(
             tree,
             entries=immutables.Map(kept),

@@ -186,6 +186,11 @@ class Node:
         """Headers of the head's branch above a height, packed, in hexadecimal, lowest first."""
         return tuple(self._store.headers(above, limit))
 
+    def branch_at(self, height: int) -> str | None:
+        """Id of the block at this height of the head's branch."""
+        entry = self.chain.at_height(height)
+        return self._store.branch_at(height) if entry is None else entry.id
+
     def on_branch(self, block: str, height: int) -> bool:
         """Whether the block is on the head's branch."""
         return self._store.branch_at(height) == block
@@ -278,6 +283,10 @@ class Node:
             self._drop(dropped.signed, dropped.error)
         for waiting in self.pool:
             self._note(waiting.signed)
+        self._keep_since(since)
+
+    def _keep_since(self, since: int | None) -> None:
+        """Work that waited before does so since then."""
         if since is not None and self._work_since is not None:
             self._work_since = since
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
-from random import Random
+from typing import Any, Protocol
 
 from chain.node.peering.limits import Limits
+
+
+class Rng(Protocol):
+    """What is used of ``random.Random``."""
+
+    def getrandbits(self, k: int, /) -> int: ...
+
+    def randrange(self, start: int, /) -> int: ...
+
+    def shuffle(self, x: MutableSequence[Any], /) -> None: ...
 
 
 @dataclass
@@ -36,12 +46,12 @@ class Discouraged:
 class Book:
     """Where nodes may be, at most ``Limits.addresses`` beside the operator's own."""
 
-    def __init__(self, limits: Limits, rng: Random) -> None:
+    def __init__(self, limits: Limits, rng: Rng) -> None:
         self._limits, self._rng = limits, rng
         self._addresses: OrderedDict[str, Address] = OrderedDict()
         self._discouraged: OrderedDict[str, Discouraged] = OrderedDict()
 
-    def __iter__(self) -> Iterable[Address]:
+    def __iter__(self) -> Iterator[Address]:
         return iter(list(self._addresses.values()))
 
     def add(self, url: str, trusted: bool = False) -> None:
@@ -103,7 +113,7 @@ class Book:
 
     def sample(self, count: int, but: str) -> tuple[str, ...]:
         """Up to ``count`` addresses that answered, for another node."""
-        good = [each.url for each in self._addresses.values() if each.answered and not each.failures and each.url != but]
+        good = [each.url for each in self if each.answered and not each.failures and each.url != but]
         self._rng.shuffle(good)
         return tuple(good[:count])
 

@@ -52,7 +52,7 @@ PATHS: dict[type[Message], str] = {kind: name for name, kind in NAMES.items()}
 
 _LIMITS: dict[type[Any], int] = {
     AskHeaders: 64 * 72,
-    Headers: 512 * 184,
+    Headers: 512 * 184 + 1024,
     AskBlocks: 16 * 72,
     AskTransactions: 1024 * 48,
     AskInventory: 1024,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from chain import work
 from chain.blockchain import Entry
 from chain.blocks import Header, check_header, is_early
-from chain.errors import BadParent, InvalidBlock
+from chain.errors import BadParent
 from chain.node.core import Node
 from chain.schema import Hash
 
@@ -50,12 +50,6 @@ class Added:
     """There was no room for all."""
 
 
-class Known(Protocol):
-    """How a header is looked up."""
-
-    def __call__(self, block: Hash, /) -> Header | None: ...
-
-
 class HeaderTree:
     """Headers above the blocks that a node has."""
 
@@ -85,7 +79,7 @@ class HeaderTree:
 
         Raises InvalidBlock for one that breaks a rule; what came before it is kept.
         """
-        for before, after in zip(headers, headers[1:], strict=False):
+        for before, after in itertools.pairwise(headers):
             if after.parent != before.id:
                 raise BadParent(before.id, after.parent, "header.parent")
         tip: Hash | None = None
@@ -214,8 +208,3 @@ class HeaderTree:
             self._owned[pending.owner] = left
         else:
             del self._owned[pending.owner]
-
-
-def is_rule(error: InvalidBlock) -> bool:
-    """Whether a block's error says that its sender broke a rule, whatever the sender may not know yet."""
-    return not isinstance(error, BadParent)

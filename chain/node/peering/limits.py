@@ -41,6 +41,8 @@ class Limits:
     """Between two comparisons of heads and pending transactions with a peer."""
     answer_ms: int = 15_000
     """A request is given up after this time, and what it was for is asked of another."""
+    stall_ms: int = 4_000
+    """A body that has not come after this time is also asked of another peer that has nothing to do."""
     slow_ms: int = 30_000
     """A peer that did not answer is asked for blocks only where no other has them, for this time."""
     addresses_ms: int = 120_000

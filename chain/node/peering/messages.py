@@ -86,6 +86,7 @@ class AskHeaders:
 class Headers:
     """Headers, each the parent of the next. As an answer: fewer than MAX_HEADERS where the branch ends."""
 
+    status: Status
     headers: Annotated[tuple[HeaderText, ...], Items(0, MAX_HEADERS)]
 
     def unpacked(self) -> list[Header]:
@@ -101,10 +102,21 @@ class AskBlocks:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A block's bytes as the store has them, not read yet."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
 class Blocks:
     """Blocks: those asked for, in that order, as far as they are there and fit; or new ones, parents first."""
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block | Packed, ...]
+
+    def read(self, limit: int) -> list[Block]:
+        """All of them as blocks. Raises InvalidEncoding and InvalidSignature."""
+        return [Block.decode(each.data, limit) if isinstance(each, Packed) else each for each in self.blocks]
 
 
 @dataclass(frozen=True)

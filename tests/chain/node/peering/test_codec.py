@@ -22,7 +22,7 @@ statuses = st.builds(m.Status, heights, hashes, works, works, heights, hashes, h
 MESSAGES = st.one_of(
     st.builds(m.AskHeaders, st.lists(hashes, min_size=1, max_size=64).map(tuple)),
     st.builds(
-        m.Headers, st.lists(st.text("0123456789abcdef", min_size=176, max_size=176), max_size=5).map(tuple)
+        m.Headers, statuses, st.lists(st.text("0123456789abcdef", min_size=176, max_size=176), max_size=5).map(tuple)
     ),
     st.builds(m.AskBlocks, st.lists(hashes, min_size=1, max_size=16, unique=True).map(tuple)),
     st.builds(m.AskTransactions, st.lists(cids, min_size=1, max_size=16, unique=True).map(tuple)),
@@ -57,7 +57,7 @@ def test_the_fullest_messages_fit_their_limits():
     cid = m.Cid("bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua")
     fullest = [
         m.AskHeaders((m.Hash(head),) * m.MAX_LOCATOR),
-        m.Headers(("0" * 176,) * m.MAX_HEADERS),
+        m.Headers(status, ("0" * 176,) * m.MAX_HEADERS),
         m.AskBlocks(tuple(m.Hash(f"{n:064x}") for n in range(m.MAX_BODIES))),
         m.Inventory(status, (cid,) * m.MAX_IDS, 2**31),
         m.Peers(("https://" + "a" * 240 + ":65535",) * m.MAX_ADDRESSES),

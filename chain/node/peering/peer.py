@@ -1,0 +1,121 @@
+"""What is remembered of one peer, all of it bounded.  Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from chain.blocks import Block
+from chain.node.peering.limits import Bucket, Limits
+from chain.node.peering.messages import Answer, Hello, Request, Status
+from chain.schema import Hash
+from chain.transactions import Signed
+
+
+class Recent:
+    """A set that forgets the oldest beyond its bound."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, item: str) -> bool:
+        return item in self._items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, items: Iterable[str]) -> None:
+        """Remember."""
+        for item in items:
+            self._items[item] = None
+        while len(self._items) > self._most:
+            self._items.popitem(last=False)
+
+
+class Queue:
+    """Transactions to be told to a peer; the oldest leave where it is full."""
+
+    def __init__(self, most: int, size: int) -> None:
+        self._most, self._room = most, size
+        self._items: OrderedDict[str, Signed] = OrderedDict()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, signed: Signed) -> None:
+        """Behind the others."""
+        if signed.id in self._items:
+            return
+        self._items[signed.id] = signed
+        self._size += len(signed.data)
+        while len(self._items) > self._most or self._size > self._room:
+            self._size -= len(self._items.popitem(last=False)[1].data)
+
+    def take(self, most: int, size: int) -> tuple[Signed, ...]:
+        """The oldest, as many as fit, at least one."""
+        found: list[Signed] = []
+        total = 0
+        while self._items and len(found) < most:
+            total += len(next(iter(self._items.values())).data)
+            if found and total > size:
+                break
+            found.append(self._items.popitem(last=False)[1])
+        self._size -= sum(len(each.data) for each in found)
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was not answered yet."""
+
+    request: Request
+    deadline: int
+
+
+@dataclass
+class Peer:
+    """A node we are connected with."""
+
+    id: str
+    who: str
+    """Under which name it is refused when it breaks a rule."""
+    hello: Hello
+    limits: Limits
+    since: int
+    reachable: bool
+    """Messages can be sent to it without being asked."""
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self.status: Status = self.hello.status
+        self.best: Hash | None = None
+        """The highest header known to be on its branch: pending, or a block that is here."""
+        self.asked: dict[type[Answer], Asked] = {}
+        self.given = Bucket(*limits.messages, self.since)
+        self.given_transactions = Bucket(*limits.transactions, self.since)
+        # Half of what is allowed: the other side's clock and ours need not agree.
+        self.sent = Bucket(limits.messages[0] / 2, limits.messages[1] / 2, self.since)
+        self.blocks = Recent(limits.known_blocks)
+        self.transactions = Recent(limits.known_transactions)
+        self.queue = Queue(limits.queue, limits.queue_bytes)
+        self.fresh: OrderedDict[str, Block] = OrderedDict()
+        """New blocks to be told to it."""
+        self.held: OrderedDict[str, Block] = OrderedDict()
+        """Blocks it told of whose parents are not known."""
+        self.pending: dict[str, None] = {}
+        """Waiting transactions that it brought."""
+        self.next_gossip = self.since
+        self.next_inventory = self.since
+        self.next_addresses = self.since
+        self.page = 0
+        self.slow_until = 0
+        self.lacking: str | None = None
+        """A head whose bodies it did not have when asked."""
+        self.headers_at = 0
+        """Not asked for headers before."""
+        self.failures = 0
+        self.unconnected = 0
+        self.other_chain = False

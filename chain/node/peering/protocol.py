@@ -1,0 +1,537 @@
+"""The protocol between nodes, without sockets, threads, clock or randomness of its own.
+
+One :class:`Peering` belongs to one node and is called from one thread, the node's writer.  ``send`` must not
+call back before the call that sends has returned.  Whoever breaks a rule is dropped at once and refused for a
+while, with the reason in the log; who is late, slow, of another opinion or on another branch is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from chain.blocks import Block
+from chain.errors import ChainError, TransactionTooLarge, WrongNetwork
+from chain.node.core import Clock, Node, Receipt
+from chain.node.peering import serving
+from chain.node.peering.book import Address, Book, Rng
+from chain.node.peering.codec import BATCH_BYTES
+from chain.node.peering.limits import Limits
+from chain.node.peering.messages import (
+    ANSWERS,
+    MAX_ADDRESSES,
+    MAX_BODIES,
+    MAX_HEADERS,
+    MAX_TRANSACTIONS,
+    VERSION,
+    Answer,
+    AskBlocks,
+    AskHeaders,
+    AskInventory,
+    AskPeers,
+    AskTransactions,
+    Blocks,
+    Headers,
+    Hello,
+    Inventory,
+    Message,
+    Peers,
+    Request,
+    Transactions,
+)
+from chain.node.peering.peer import Asked, Peer, Recent
+from chain.node.peering.sync import Log, Sync
+from chain.params import Params
+from chain.schema import Hash
+from chain.transactions import Signed
+
+Send = Callable[[str, Message], None]
+
+#: New blocks that are told whole rather than by their headers, and their bytes.
+PUSHED_BLOCKS = 3
+PUSHED_BYTES = 64 * 1024
+#: New blocks whose headers are told at once; who missed more asks.
+TOLD_BLOCKS = 32
+#: Requests in a row without an answer after which a connection is given up.
+MAX_FAILURES = 3
+#: Shortest time between two rounds of what recurs.
+TICK_MS = 20
+
+
+class PeerRefused(Exception):  # noqa: N818 - says what happened
+    """No connection with this peer; the text says why, for both sides' logs."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        """other_version, other_genesis, itself, discouraged, full."""
+
+
+class Dropped(Protocol):
+    """Told when a connection ends by our decision."""
+
+    def __call__(self, peer: str, reason: str, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class PeerView:
+    """A peer, for operators."""
+
+    id: str
+    url: str
+    reachable: bool
+    since: int
+    height: int
+    head: Hash
+    final_height: int
+    behind_us: bool
+    """It does not have our head's work."""
+
+
+def _quiet(_event: str, /, **_fields: object) -> None:
+    """No log."""
+
+
+def _nobody(_peer: str, _reason: str, /) -> None:
+    """Nobody to tell."""
+
+
+class Peering:
+    """A node's side of the protocol; also the transport through which the node says what is new."""
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        send: Send,
+        rng: Rng,
+        *,
+        limits: Limits | None = None,
+        url: str = "",
+        seeds: Iterable[str] = (),
+        dropped: Dropped = _nobody,
+        log: Log = _quiet,
+        warn: Log = _quiet,
+    ) -> None:
+        """Becomes ``node.transport``.
+
+        ``url``: where others reach this node, empty: nowhere. ``seeds``: addresses to begin with, tried for ever.
+        """
+        self.node, self.limits, self.url = node, limits or Limits(), url
+        self._clock, self._send, self._dropped, self._log, self._warn = clock, send, dropped, log, warn
+        self.name = f"{rng.getrandbits(128):032x}"
+        """Random for each run; how the node knows itself."""
+        self.book = Book(self.limits, rng)
+        for each in seeds:
+            self.add(each)
+        self.peers: dict[str, Peer] = {}
+        self.sync = Sync(node, self.limits, self.peers, self._ask, self._punish, warn)
+        self._refused = Recent(4096)
+        self._refused_until = 0
+        self._last_tick = 0
+        self._rng = rng
+        node.transport = self
+
+    # ------------------------------------------------------------------ connections
+
+    def hello(self) -> Hello:
+        """What this node says first."""
+        return Hello(VERSION, self.node.chain.genesis_id, self.name, self.url, self.sync.status())
+
+    def check(self, hello: Hello, who: str) -> None:
+        """Raises :class:`PeerRefused` unless a connection with this peer is possible."""
+        refusal = self.book.refusal(who, self._clock())
+        if refusal is not None:
+            raise PeerRefused("discouraged", f"refused for a while: {refusal.reason}")
+        if hello.version != VERSION:
+            raise PeerRefused("other_version", f"expected protocol version {VERSION}, came {hello.version}")
+        genesis = self.node.chain.genesis_id
+        if hello.genesis != genesis:
+            raise PeerRefused("other_genesis", f"expected the network of genesis {genesis}, came {hello.genesis}")
+        if hello.node == self.name:
+            raise PeerRefused("itself", "the node at the other end is this one")
+
+    def connected(self, peer_id: str, hello: Hello, *, who: str | None = None, reachable: bool = True) -> None:
+        """A peer is there.  Raises :class:`PeerRefused`.
+
+        ``who``: the name under which it is refused should it break a rule, by default ``peer_id``.
+        ``reachable``: whether messages can be sent to it; if not, it only asks.
+        """
+        now = self._clock()
+        name = peer_id if who is None else who
+        self.check(hello, name)
+        if peer_id not in self.peers and len(self.peers) >= self.limits.peers:
+            raise PeerRefused("full", f"{self.limits.peers} peers are connected, which is the limit")
+        if peer_id in self.peers:
+            self.disconnected(peer_id)
+        peer = Peer(peer_id, name, hello, self.limits, now, reachable)
+        peer.next_addresses = now if hello.url else now + self.limits.addresses_ms
+        # Not all at the same time.
+        peer.next_inventory = now + self._rng.randrange(self.limits.inventory_ms // 4 + 1)
+        self.peers[peer_id] = peer
+        if hello.url and reachable:
+            self.book.answered(hello.url)
+        self._log("peer connected", peer=peer_id, height=hello.status.height, reachable=reachable)
+        if self.sync.learn(peer, hello.status):
+            self.sync.want_headers(peer, now)
+            if peer.id in self.peers:
+                self._compare(peer, now)
+
+    def disconnected(self, peer_id: str) -> None:
+        """A peer is there no more."""
+        peer = self.peers.pop(peer_id, None)
+        if peer is not None:
+            self.sync.gone(peer)
+            self._log("peer disconnected", peer=peer_id)
+            self.sync.pump(self._clock())
+
+    def misbehaved(self, peer_id: str, reason: str) -> None:
+        """The transport saw a peer break a rule (bytes that are no message, or too many)."""
+        peer = self.peers.get(peer_id)
+        if peer is not None:
+            self._punish(peer, reason)
+
+    def _punish(self, peer: Peer, reason: str) -> None:
+        if self.peers.get(peer.id) is not peer:
+            return
+        self.book.discourage(peer.who, self._clock(), reason)
+        self._warn("peer discouraged", peer=peer.id, who=peer.who, reason=reason)
+        self._end(peer, reason)
+
+    def _end(self, peer: Peer, reason: str) -> None:
+        self.peers.pop(peer.id, None)
+        self.sync.gone(peer)
+        self._dropped(peer.id, reason)
+
+    # ------------------------------------------------------------------ addresses
+
+    def add(self, url: str) -> None:
+        """An operator names a node: tried for ever, and forgiven."""
+        if url != self.url:
+            self.book.forgive(url)
+            self.book.add(url, trusted=True)
+
+    def dials(self, busy: frozenset[str] = frozenset()) -> list[str]:
+        """Addresses to connect to now; ``busy``: those that are being tried."""
+        taken = busy | {peer.hello.url for peer in self.peers.values()} | self.peers.keys() | {self.url}
+        reachable = sum(peer.reachable for peer in self.peers.values())
+        return self.book.due(self._clock(), taken, self.limits.dialled - reachable - len(busy))
+
+    def dial_failed(self, url: str, reason: str) -> None:
+        """Nobody there, or nobody to talk to."""
+        self.book.failed(url, self._clock(), reason)
+
+    @property
+    def addresses(self) -> list[Address]:
+        """What is known of other nodes' addresses."""
+        return list(self.book)
+
+    def overview(self) -> list[PeerView]:
+        """The peers, for operators."""
+        ours = self.node.head.work
+        return [
+            PeerView(
+                peer.id, peer.hello.url, peer.reachable, peer.since, peer.status.height, peer.status.head,
+                peer.status.final_height, int(peer.status.work) < ours,
+            )
+            for peer in list(self.peers.values())
+        ]  # fmt: skip
+
+    # ------------------------------------------------------------------ what comes in
+
+    def on_message(self, peer_id: str, message: Message) -> None:
+        """A peer says something.  Raises what ``Node.receive_block`` raises, and the store's errors."""
+        peer = self.peers.get(peer_id)
+        if peer is None:
+            return
+        now = self._clock()
+        if isinstance(message, Request):
+            if peer.given.take(now):
+                self._send(peer_id, self._answer(peer, message, now))
+            else:
+                self._punish(peer, "too many messages")
+            return
+        asked = self._asked(peer, message)
+        if asked is None and not peer.given.take(now):
+            self._punish(peer, "too many messages")
+            return
+        try:
+            self._take(peer, message, asked, now)
+        except ChainError as error:
+            if error.code == "conflicting_finality":
+                raise
+            self._punish(peer, f"{type(message).__name__}: {error.code}: {error}")
+        if isinstance(message, (Headers, Blocks, Inventory)):
+            self._go_on(now)
+
+    def _take(self, peer: Peer, message: Answer, asked: Request | None, now: int) -> None:
+        if isinstance(message, Headers):
+            if len(message.headers) > MAX_HEADERS:
+                self._punish(peer, f"{len(message.headers)} headers, at most {MAX_HEADERS} are allowed")
+                return
+            self.sync.on_headers(peer, message, asked is not None, now)
+        elif isinstance(message, Blocks):
+            if len(message.blocks) > MAX_BODIES:
+                self._punish(peer, f"{len(message.blocks)} blocks, at most {MAX_BODIES} are allowed")
+                return
+            blocks = message.read(self.node.params.max_block_bytes)
+            wanted = asked if isinstance(asked, AskBlocks) else None
+            if wanted is not None and not {block.id for block in blocks} <= set(wanted.ids):
+                self._punish(peer, "an answer with blocks it was not asked for")
+                return
+            self.sync.on_blocks(peer, blocks, wanted, now)
+        elif isinstance(message, Transactions):
+            self._on_transactions(peer, message, asked is not None, now)
+        elif asked is None:
+            return  # the answer to what was given up
+        elif isinstance(message, Inventory):
+            self._on_inventory(peer, message, now)
+        else:
+            for url in message.urls[:MAX_ADDRESSES]:
+                if url and url != self.url:
+                    self.book.add(url)
+
+    def _asked(self, peer: Peer, message: Answer) -> Request | None:
+        """The request that this is the answer to, which is then done with."""
+        asked = peer.asked.get(type(message))
+        if asked is None:
+            return None
+        request = asked.request
+        if isinstance(message, Blocks) and isinstance(request, AskBlocks):
+            ids = {each.id for each in message.blocks if isinstance(each, Block)}
+            if ids and not ids & set(request.ids):
+                return None
+        elif isinstance(message, Transactions) and isinstance(request, AskTransactions):
+            wanted = set(request.ids)
+            if any(each.id not in wanted for each in message.transactions):
+                return None
+        elif isinstance(message, Headers) and isinstance(request, AskHeaders) and self._is_news(message, request):
+            return None
+        del peer.asked[type(message)]
+        peer.failures = 0
+        return request
+
+    def _is_news(self, message: Headers, request: AskHeaders) -> bool:
+        """Headers that do not follow on the locator: told, while an answer is still to come."""
+        if not message.headers:
+            return False
+        first = message.unpacked()[0].parent
+        return first not in request.locator and len(message.headers) <= TOLD_BLOCKS
+
+    def _answer(self, peer: Peer, message: Request, now: int) -> Answer:
+        node = self.node
+        if isinstance(message, AskHeaders):
+            return serving.headers(node, message)
+        if isinstance(message, AskBlocks):
+            return serving.blocks(node, message)
+        if isinstance(message, AskTransactions):
+            return serving.transactions(node, message)
+        if isinstance(message, AskInventory):
+            if self.sync.learn(peer, message.status):
+                self.sync.want_headers(peer, now)
+            return serving.inventory(node, message)
+        return Peers(self.book.sample(MAX_ADDRESSES, peer.hello.url))
+
+    def failed(self, peer_id: str, request: Request) -> None:
+        """The transport could not get an answer to ``request``."""
+        peer = self.peers.get(peer_id)
+        if peer is None:
+            return
+        asked = peer.asked.get(ANSWERS[type(request)])
+        if asked is None or asked.request is not request:
+            return
+        self._give_up(peer, asked, self._clock())
+        self._go_on(self._clock())
+
+    def _give_up(self, peer: Peer, asked: Asked, now: int) -> None:
+        del peer.asked[ANSWERS[type(asked.request)]]
+        peer.failures += 1
+        if isinstance(asked.request, AskBlocks):
+            self.sync.given_up(peer, asked.request, now)
+        elif isinstance(asked.request, AskHeaders):
+            peer.headers_at = now + self.limits.redial_ms
+        if peer.failures >= MAX_FAILURES:
+            self._log("peer does not answer", peer=peer.id)
+            self.book.failed(peer.hello.url, now, "it does not answer")
+            self._end(peer, "it does not answer")
+
+    # ------------------------------------------------------------------ transactions
+
+    def _on_transactions(self, peer: Peer, message: Transactions, asked: bool, now: int) -> None:
+        items = message.transactions
+        if len(items) > MAX_TRANSACTIONS:
+            self._punish(peer, f"{len(items)} transactions, at most {MAX_TRANSACTIONS} are allowed")
+            return
+        if not asked and not peer.given_transactions.take(now, len(items)):
+            self._punish(peer, "too many transactions")
+            return
+        peer.transactions.add(each.id for each in items)
+        fresh = [each for each in items if each.id not in self.node.pool and each.id not in self._refused]
+        for each in fresh:
+            error = breaks_rule(each, self.node.params, self.node.chain.genesis_id)
+            if error is not None:
+                self._punish(peer, f"transaction {each.id}: {error.code}: {error}")
+                return
+        fresh = fresh[: self._room(peer)]
+        if not fresh:
+            return
+        for each, answer in zip(fresh, self.node.receive_transactions(fresh), strict=True):
+            if not isinstance(answer, Receipt):
+                self._refused.add([each.id])
+            elif answer.status == "pending":
+                peer.pending[each.id] = None
+
+    def _room(self, peer: Peer) -> int:
+        """How many more waiting transactions the peer may bring."""
+        most = self.limits.pending_per_peer
+        if len(peer.pending) + MAX_TRANSACTIONS > most:
+            peer.pending = {each: None for each in peer.pending if each in self.node.pool}
+        return max(0, most - len(peer.pending))
+
+    def _on_inventory(self, peer: Peer, message: Inventory, now: int) -> None:
+        if not self.sync.learn(peer, message.status):
+            return
+        self.sync.want_headers(peer, now)
+        peer.transactions.add(message.pending)
+        unknown = tuple(
+            dict.fromkeys(
+                each
+                for each in message.pending
+                if each not in self.node.pool and each not in self._refused and self.node.standing(each) is None
+            )
+        )
+        if unknown and self._room(peer):
+            self._ask(peer, AskTransactions(unknown[: self._room(peer)]))
+        peer.page = message.next
+        if unknown and message.next:
+            peer.next_inventory = now
+
+    # ------------------------------------------------------------------ what is new here (Transport)
+
+    def transactions(self, signed: Sequence[Signed]) -> None:
+        """The node has these now, on its disk."""
+        now = self._clock()
+        for peer in self.peers.values():
+            if peer.reachable:
+                for each in signed:
+                    if each.id not in peer.transactions:
+                        peer.queue.add(each)
+        self._tell(now)
+
+    def blocks(self, blocks: Sequence[Block]) -> None:
+        """The node has these now, on its disk; those on the head's branch are told."""
+        now = self._clock()
+        for block in blocks:
+            self.sync.came(block.id)
+        told = [block for block in blocks if self.node.branch_at(block.height) == block.id]
+        for peer in self.peers.values():
+            for block in told:
+                # Who is far ahead of it has it or another one; comparing heads settles which.
+                if peer.reachable and block.id not in peer.blocks and block.height + 2 >= peer.status.height:
+                    peer.fresh[block.id] = block
+            while len(peer.fresh) > TOLD_BLOCKS:
+                peer.fresh.popitem(last=False)
+        self._tell(now)
+
+    def _tell(self, now: int) -> None:
+        for peer in list(self.peers.values()):
+            if now < peer.next_gossip or not (peer.queue or peer.fresh):
+                continue
+            blocks = [
+                block
+                for block in peer.fresh.values()
+                if block.id not in peer.blocks and self.node.branch_at(block.height) == block.id
+            ]
+            if blocks and peer.sent.take(now):
+                small = len(blocks) <= PUSHED_BLOCKS and sum(len(block.data) for block in blocks) <= PUSHED_BYTES
+                headers = tuple(block.header.pack().hex() for block in blocks)
+                self._send(peer.id, Blocks(tuple(blocks)) if small else Headers(self.sync.status(), headers))
+                peer.blocks.add(block.id for block in blocks)
+                peer.next_gossip = now + self.limits.gossip_ms
+            peer.fresh.clear()
+            if peer.queue and peer.sent.take(now):
+                items = peer.queue.take(MAX_TRANSACTIONS, BATCH_BYTES)
+                fresh = tuple(each for each in items if each.id not in peer.transactions)
+                peer.transactions.add(each.id for each in fresh)
+                if fresh:
+                    self._send(peer.id, Transactions(fresh))
+                    peer.next_gossip = now + self.limits.gossip_ms
+
+    def _ask(self, peer: Peer, request: Request) -> bool:
+        """Send a request, one of each kind at a time; False where that has to wait."""
+        now = self._clock()
+        kind = ANSWERS[type(request)]
+        if not peer.reachable or kind in peer.asked or self.peers.get(peer.id) is not peer or not peer.sent.take(now):
+            return False
+        peer.asked[kind] = Asked(request, now + self.limits.answer_ms)
+        self._send(peer.id, request)
+        return True
+
+    # ------------------------------------------------------------------ time
+
+    def _go_on(self, now: int) -> None:
+        """Ask for what comes next, then apply what has come."""
+        self.sync.pump(now)
+        self.sync.apply()
+        for peer in list(self.peers.values()):
+            self.sync.want_headers(peer, now)
+        self.sync.pump(now)
+
+    def on_time(self) -> None:
+        """Do what is due.  Raises as :meth:`on_message` does."""
+        now = self._clock()
+        self._last_tick = now
+        if now >= self._refused_until:
+            self._refused, self._refused_until = Recent(4096), now + self.limits.refused_ms
+        for peer in list(self.peers.values()):
+            for asked in list(peer.asked.values()):
+                if asked.deadline <= now and self.peers.get(peer.id) is peer:
+                    self._give_up(peer, asked, now)
+            if self.peers.get(peer.id) is not peer:
+                continue
+            if peer.next_inventory <= now:
+                self._compare(peer, now)
+            if peer.next_addresses <= now:
+                peer.next_addresses = now + self.limits.addresses_ms
+                self._ask(peer, AskPeers())
+        self.sync.prune()
+        self._go_on(now)
+        self._tell(now)
+
+    def _compare(self, peer: Peer, now: int) -> None:
+        peer.next_inventory = now + self.limits.inventory_ms
+        self._ask(peer, AskInventory(self.sync.status(), peer.page))
+
+    def next_time(self) -> int | None:
+        """When :meth:`on_time` has something to do, in milliseconds; None: not before something comes."""
+        if self.sync.ready:
+            return self._last_tick
+        times: list[int] = []
+        stalled = self.sync.next_time()
+        if stalled is not None:
+            times.append(stalled)
+        for peer in self.peers.values():
+            times += [peer.next_inventory, peer.next_addresses]
+            times += [asked.deadline for asked in peer.asked.values()]
+            if peer.queue or peer.fresh:
+                times.append(peer.next_gossip)
+            if peer.headers_at > self._last_tick:
+                times.append(peer.headers_at)
+        found = min(times, default=None)
+        return None if found is None else max(found, self._last_tick + TICK_MS)
+
+
+def breaks_rule(signed: Signed, params: Params, genesis: Hash) -> ChainError | None:
+    """What is wrong with a transaction whatever the state and the time: no honest node sends it on."""
+    limit = params.transaction_limit(signed.body.kind)
+    if len(signed.data) > limit:
+        return TransactionTooLarge(f"at most {limit} bytes for {signed.body.kind}", str(len(signed.data)))
+    if signed.body.genesis != genesis:
+        return WrongNetwork(f"the genesis {genesis}", signed.body.genesis, "body.genesis")
+    try:
+        signed.payload.check(params)
+        signed.verify()
+    except ChainError as error:
+        return error
+    return None
