@@ -22,7 +22,7 @@ from chain.errors import InvalidEncoding
 from chain.keys import Key
 from chain.params import Genesis
 from chain.schema import Hash, from_object
-from chain.state import Account, Dataset, Finality, Job, Model, ValidatorSet, Version
+from chain.state import Account, Attested, Dataset, Finality, Job, Model, ValidatorSet, Version
 from chain.transactions import Payload, Signed, VoteCheckpoint, body_of, sign
 
 CBOR = "application/vnd.ipld.dag-cbor"
@@ -333,6 +333,10 @@ class NodeClient:
             if refused.status == 404:
                 return []
             raise
+
+    def attested_view(self, name: str, number: int) -> View[Attested] | None:
+        """Who attested a version; no sets in it where nobody did, None for an unknown version."""
+        return self._view(Attested, f"/models/{_segment(name)}/versions/{number}/attestations")
 
     def job(self, job: str) -> Job | None:
         view = self.job_view(job)

@@ -125,6 +125,14 @@ def show(console: Console, found: Audit, known: bool) -> None:
     console.print(
         f"adopted in    block {version.height}, {'final' if found.final else 'NOT FINAL YET'}", highlight=False
     )
+    certificate = found.certificate
+    console.print(
+        f"certificate   {len(certificate.attestations)} of {len(certificate.members)} validators of set "
+        f"{certificate.statement.set} attest it"
+        if certificate is not None
+        else "certificate   NONE YET: no quorum of validators has attested it",
+        highlight=False,
+    )
     if found.foreign:
         console.print(
             f"undecided     {len(found.foreign)} statements were made in another software environment; "
@@ -173,4 +181,5 @@ def document(found: Audit) -> dict[str, Any]:
             {"what": c.what, "stated": c.stated, "found": c.found, "matches": c.matches} for c in found.comparisons
         ],
         "undecided": list(found.foreign),
+        "certificate": None if found.certificate is None else found.certificate.to_document(),
     }

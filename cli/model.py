@@ -8,14 +8,16 @@ from typing import Any
 
 import click
 
+from chain.certificates import Certificate
 from cli import targets
+from cli.certificate import describe, version_of
 from cli.estimators import parse_rows
 from cli.output import emit, json_option, table
 
 
 @click.group()
 def model() -> None:
-    """List and show models; predict with the version in service."""
+    """List and show models; predict with the version in service; get certificates."""
 
 
 @model.command(name="list")
@@ -69,6 +71,44 @@ def show(name: str, data: str, url: str | None, as_json: bool) -> None:
         return "\n".join(lines)
 
     emit({**found, "all_versions": versions}, as_json, human)
+
+
+@model.command()
+@click.argument("which", metavar="NAME[@VERSION]")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write the certificate to a file.")
+@click.option("--cbor", is_flag=True, help="With --out: as DAG-CBOR instead of JSON.")
+@targets.data_option
+@targets.url_option
+@json_option
+def certificate(which: str, out: str | None, cbor: bool, data: str, url: str | None, as_json: bool) -> None:
+    """Get the adoption certificate of a version (by default of the one in service).
+
+    Exit status 1 while there is none, with what is missing. `assay certificate verify FILE` checks it, offline.
+
+    \b
+    assay model certificate iris --out iris.json
+    assay model certificate iris@1 --json
+    """
+    name, number = version_of(which)
+    if cbor and out is None:
+        raise click.UsageError("--cbor is for files: give --out FILE")
+    with targets.coordinator(data, url) as client:
+        if number is None:
+            served = client.model(name)["version"]
+            if served is None:
+                raise click.ClickException(f"model {name} has no version in service yet, so there is no certificate")
+            number = served["version"]
+        found = Certificate.from_document(client.certificate(name, number))
+    if out is not None:
+        Path(out).write_bytes(found.to_bytes() if cbor else found.to_json() + b"\n")
+
+    def human() -> str:
+        lines = describe(found)
+        if out is not None:
+            lines.append(f"written to  {out}")
+        return "\n".join(lines)
+
+    emit(found.to_document(), as_json, human)
 
 
 @model.command()

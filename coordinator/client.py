@@ -21,6 +21,7 @@ from typing import Any, cast
 from coordinator.documents import (
     CLOSED,
     AccountDocument,
+    CertificateDocument,
     ChainDocument,
     DatasetDocument,
     DatasetList,
@@ -194,6 +195,11 @@ class Client(Transport):
 
     def version(self, model: str, number: int) -> VersionDocument:
         return self._call("GET", f"/api/v1/models/{model}/versions/{number}", form=VersionDocument)
+
+    def certificate(self, model: str, number: int) -> CertificateDocument:
+        """The version's adoption certificate; `chain.certificates.Certificate.from_document` reads it and `verify`
+        there checks it. A `Problem` 404 says what is missing while there is none."""
+        return self._call("GET", f"/api/v1/models/{model}/versions/{number}/certificate", form=CertificateDocument)
 
     def evaluation(self, model: str) -> Evaluation:
         """Metrics of the version in service on the holdout, computed by the coordinator."""

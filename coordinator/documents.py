@@ -98,6 +98,43 @@ class VersionList(TypedDict):
     next: str | None
 
 
+class StatementDocument(TypedDict):
+    """What each attestation signs (EIP-712; the genesis hash is the domain's salt). `score`: millionths, as decimal
+    text; `set`: the number of the validator set."""
+
+    genesis: str
+    set: int
+    model: str
+    version: int
+    candidate: str
+    dataset: str
+    metric: str
+    score: str
+
+
+class MemberDocument(TypedDict):
+    """`weight` as decimal text."""
+
+    address: str
+    weight: str
+
+
+class SignatureDocument(TypedDict):
+    """r, s and v as 130 hex digits."""
+
+    validator: str
+    signature: str
+
+
+class CertificateDocument(TypedDict):
+    """An adoption certificate, as `assay certificate verify` reads it."""
+
+    format: str
+    statement: StatementDocument
+    members: list[MemberDocument]
+    attestations: list[SignatureDocument]
+
+
 class ModelDocument(TypedDict):
     """A registered model: its policy and the version in service (null before the first)."""
 

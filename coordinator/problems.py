@@ -54,6 +54,11 @@ def unknown(kind: str, name: str, advice: str) -> Problem:
     return Problem(404, detail=f"there is no {kind} {name!r}; {advice}", type=f"{TYPE}unknown-{kind}")
 
 
+def no_certificate(detail: str) -> Problem:
+    """404 for a version that has no certificate yet."""
+    return Problem(404, detail=detail, type=TYPE + "no-certificate-yet")
+
+
 def conflict(detail: str) -> Problem:
     """409."""
     return Problem(409, detail=detail, type=TYPE + "conflict")

@@ -183,6 +183,10 @@ class Versions(RootModel[documents.VersionList]):
     pass
 
 
+class Certificate(RootModel[documents.CertificateDocument]):
+    pass
+
+
 class Prediction(RootModel[documents.Prediction]):
     pass
 

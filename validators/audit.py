@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from chain.blockchain import Blockchain, Kind
 from chain.blocks import Block
+from chain.certificates import Certificate, certificate_of
 from chain.client import NodeClient
 from chain.errors import ChainError
 from chain.params import NETWORKS, Genesis
+from chain.schema import Hash
 from chain.state import Job, Model, State, Version, version_key
 from ipfs.store import ContentStore
 from learning.errors import LearningError
@@ -70,6 +72,8 @@ class Audit:
     foreign: tuple[str, ...]
     """Statements made in another environment than this one, which bytes cannot judge."""
     comparisons: tuple[Comparison, ...]
+    certificate: Certificate | None
+    """By the newest set of which a quorum attested the version; None while there is none."""
 
     @property
     def final(self) -> bool:
@@ -166,6 +170,7 @@ def audit(
         replay.checks,
         replay.foreign,
         comparisons,
+        certificate_of(Hash(chain.genesis), model, version, state.attestations.get(version_key(name, version.number))),
     )
 
 

@@ -1,4 +1,5 @@
-"""The validator as a service: votes on checkpoints at once, trains again and votes on models beside that."""
+"""The validator as a service: votes on checkpoints at once; trains again and votes on models, and attests versions,
+beside that."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chain.client import NodeClient, NodeError
+from chain.client import EventPage, NodeClient, NodeError
 from chain.keys import Key
 from chain.voting import VoteFile
 from chain.wallets import Wallets
 from ipfs import open_store
 from runtime import guard, numeric
 from runtime.logs import get_logger
+from validators.attester import Attester
 from validators.ballots import Ballots
 from validators.checkpoints import CheckpointVoter
 from validators.models import ModelVoter
@@ -53,15 +55,24 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> int:
     settings.cache.mkdir(parents=True, exist_ok=True)
     with _vote_file(settings, key) as votes:
         log.info("validator", name=settings.name, address=key.address, node=settings.node, store=settings.store)
-        wake, broken = threading.Event(), threading.Event()
+        wake, attest, broken = threading.Event(), threading.Event(), threading.Event()
         voter = CheckpointVoter(client, key, votes)
+        attester = Attester(NodeClient(settings.node), key)
+
+        def seen(page: EventPage) -> None:
+            wake.set()
+            if attester.notice(page):
+                attest.set()
+
         # In threads, so that neither a long poll nor a training holds up the stop.
         threads = [
             _thread("judging", stop, broken, lambda: _judge(settings, key, wake, stop)),
-            _thread("following", stop, broken, lambda: _follow(client, voter, wake, stop)),
+            _thread("attesting", stop, broken, lambda: _attest(attester, attest, stop)),
+            _thread("following", stop, broken, lambda: _follow(client, voter, seen, stop)),
         ]
         stop.wait()
         wake.set()
+        attest.set()
         threads[-1].join(FINISH)
     return 1 if broken.is_set() else 0
 
@@ -87,9 +98,11 @@ def _thread(
     return thread
 
 
-def _follow(client: NodeClient, voter: CheckpointVoter, wake: threading.Event, stop: threading.Event) -> None:
-    for _ in client.follow(stop):
-        wake.set()
+def _follow(
+    client: NodeClient, voter: CheckpointVoter, seen: Callable[[EventPage], None], stop: threading.Event
+) -> None:
+    for page in client.follow(stop):
+        seen(page)
         _consider(voter, stop)
 
 
@@ -114,6 +127,21 @@ def _consider(voter: CheckpointVoter, stop: threading.Event) -> None:
         except NodeError as error:
             log.warning("no checkpoint vote yet", error=str(error))
             stop.wait(RETRY)
+
+
+def _attest(attester: Attester, wake: threading.Event, stop: threading.Event) -> None:
+    """Attest whenever something became final, and again after a while where a node refused or was away."""
+    wait: float | None = 0.0
+    while not stop.is_set():
+        wake.wait(wait)
+        wake.clear()
+        if stop.is_set():
+            return
+        try:
+            wait = attester.consider()
+        except NodeError as error:
+            log.warning("no attestation yet", error=str(error))
+            wait = RETRY
 
 
 def _judge(settings: ValidatorSettings, key: Key, wake: threading.Event, stop: threading.Event) -> None:

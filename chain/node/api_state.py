@@ -15,7 +15,7 @@ from chain.blockchain import Entry
 from chain.node.http import MAX_PAGE, PAGE, answer, arguments, choice, integer, not_found
 from chain.node.service import Service
 from chain.schema import to_object
-from chain.state import Account, Job, State, version_key
+from chain.state import Account, Attested, Job, State, version_key
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 #: Finds an object in a state; None where there is none.
@@ -87,6 +87,16 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/models/<name>/versions/<int:number>")
     def version(name: str, number: int) -> Response:
         return one("a version", f"{name}@{number}", _row("versions", version_key(name, number)))
+
+    @routes.get("/models/<name>/versions/<int:number>/attestations")
+    def attestations(name: str, number: int) -> Response:
+        key = version_key(name, number)
+        none = Attested(name, number, ())
+
+        def look(state: State) -> Attested | None:
+            return state.attestations.get(key, none) if key in state.versions else None
+
+        return one("a version", f"{name}@{number}", look)
 
     @routes.get("/jobs")
     def jobs() -> Response:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from apiflask import APIBlueprint
+from flask import Response
 
 from chain.client import View
 from chain.state.objects import Model, Version
 from coordinator import schemas, views
+from coordinator.certifying import certificate_for
 from coordinator.context import Services, services
 from coordinator.documents import (
     Evaluation,
@@ -118,6 +120,19 @@ def version(name: str, number: int) -> VersionDocument:
     if job is not None:
         document["votes"] = list(views.version_votes(job, view.value))
     return document
+
+
+@blueprint.get("/<name>/versions/<int:number>/certificate")
+@blueprint.output(schemas.Certificate)
+@blueprint.doc(
+    summary="A version's adoption certificate, verifiable offline",
+    description="Validators attest a version once its adoption is final; a quorum of one set is a certificate. The "
+    "body is canonical JSON (RFC 8785).",
+    responses={404: "There is no such version, or no quorum has attested it yet: `detail` says who is missing"},
+)
+def certificate(name: str, number: int) -> Response:
+    found = certificate_for(services().node, name, number)
+    return Response(found.to_json(), content_type="application/json")
 
 
 @blueprint.post("/<name>/predict")

@@ -98,6 +98,7 @@ def test_openapi_names_exactly_the_routes_there_are(network) -> None:
         ("get", "/api/v1/models/{name}"),
         ("get", "/api/v1/models/{name}/versions"),
         ("get", "/api/v1/models/{name}/versions/{number}"),
+        ("get", "/api/v1/models/{name}/versions/{number}/certificate"),
         ("post", "/api/v1/models/{name}/predict"),
         ("get", "/api/v1/models/{name}/evaluation"),
         ("post", "/api/v1/jobs"),

@@ -1,0 +1,171 @@
+"""`assay certificate verify`: offline, in a process of its own that may open no connection."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.attestations import Statement, attest
+from chain.blockchain import Blockchain
+from chain.certificates import Certificate, certify
+from chain.encoding import cid_of
+from chain.keys import Key
+from chain.params import DEVELOPMENT, Genesis
+from chain.schema import Cid, Hash
+from chain.state import ValidatorSet
+
+ROOT = Path(__file__).parents[2]
+KEYS = [Key(bytes([number]) * 32) for number in range(1, 5)]
+MEMBERS = tuple(sorted(key.address for key in KEYS))
+GENESIS = Genesis("development", 1_700_000_000_000, MEMBERS, (), "certificates")
+NETWORK = Blockchain(GENESIS, DEVELOPMENT).genesis_id
+
+#: Any attempt to reach another machine, or a service on this one, ends the process.
+OFFLINE = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg"):
+        sys.stderr.write(f"{event}{arguments}\\n")
+        import os; os._exit(99)
+sys.addaudithook(refuse)
+from cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def made(count: int = 3, serial: int = 0, score: int = 930_000) -> Certificate:
+    said = Statement(
+        Hash(NETWORK), serial, "iris", 1, Cid(cid_of(b"candidate")), Cid(cid_of(b"dataset")), "accuracy", score
+    )
+    validators = ValidatorSet(serial, MEMBERS, (1, 1, 1, 1))
+    return certify(said, validators, [(key.address, attest(said, key)) for key in KEYS[:count]])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Any:
+    """Verify a certificate (or the bytes of a file) with these options: exit status, standard output and error."""
+
+    def verify(certificate: Certificate | bytes, *options: str) -> tuple[int, str, str]:
+        data = certificate.to_json() if isinstance(certificate, Certificate) else certificate
+        (tmp_path / "certificate").write_bytes(data)
+        command = [sys.executable, "-c", OFFLINE, "certificate", "verify", str(tmp_path / "certificate"), *options]
+        done = subprocess.run(
+            command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return verify
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Any:
+    """A file with this content."""
+
+    def write(content: Any) -> str:
+        path = tmp_path / "known.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+
+    return write
+
+
+def shown(serial: int = 0, weights: tuple[int, ...] = (1, 1, 1, 1)) -> dict[str, Any]:
+    """A set as the coordinator shows it."""
+    validators = [{"address": a, "weight": w} for a, w in zip(MEMBERS, weights, strict=True)]
+    return {"serial": serial, "validators": validators, "quorum": {"weight": 3, "of": 4}}
+
+
+ADDRESSES = ",".join(MEMBERS)
+
+
+def test_a_good_one_holds_and_is_described(run: Any) -> None:
+    status, out, err = run(made(), "--validators", ADDRESSES)
+    assert (status, err) == (0, "")
+    for text in ("iris version 1", "0.930000 (accuracy)", "weight 3 of 4", NETWORK, MEMBERS[0], "VALID"):
+        assert text in out
+
+
+def test_it_is_read_in_both_forms(run: Any) -> None:
+    assert run(made().to_bytes(), "--validators", ADDRESSES)[0] == 0
+    assert run(json.dumps(made().to_document(), indent=8).encode(), "--validators", ADDRESSES)[0] == 0
+
+
+def test_validators_come_from_a_genesis_file_and_bind_its_network(run: Any, known: Any) -> None:
+    assert run(made(), "--validators", known(GENESIS.to_json()))[0] == 0
+    other = Genesis("development", 1_700_000_000_001, MEMBERS, (), "another network, the same people")
+    status, _, err = run(made(), "--validators", known(other.to_json()))
+    assert status == 1
+    assert NETWORK in err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        shown(), [shown(), shown()], {"value": {"serial": 0, "members": list(MEMBERS), "weights": [1, 1, 1, 1]}},
+        {"serial": 0, "members": list(MEMBERS), "weights": [1, 1, 1, 1]},
+    ],
+)  # fmt: skip
+def test_validators_come_from_what_the_services_show(run: Any, known: Any, content: Any) -> None:
+    assert run(made(), "--validators", known(content))[0] == 0
+
+
+def test_sets_older_than_the_newest_known_are_refused(run: Any, known: Any) -> None:
+    assert run(made(serial=1), "--validators", ADDRESSES, "--newest-serial", "1")[0] == 0
+    status, _, err = run(made(), "--validators", ADDRESSES, "--newest-serial", "1")
+    assert status == 1
+    assert "set 1 or a later one" in err
+    assert run(made(), "--validators", known([shown(0), shown(1)]))[0] == 1
+    assert run(made(serial=1), "--validators", known([shown(0), shown(1)]))[0] == 0
+
+
+def test_json_says_why_not(run: Any) -> None:
+    status, out, _ = run(made(count=2), "--validators", ADDRESSES, "--json")
+    assert status == 1
+    assert json.loads(out)["valid"] is False
+    assert json.loads(out)["code"] == "below_quorum"
+    status, out, _ = run(made(), "--validators", ADDRESSES, "--json")
+    assert status == 0
+    assert json.loads(out)["valid"] is True
+    assert json.loads(out)["statement"]["score"] == "930000"
+
+
+def test_other_people_s_certificate_is_refused(run: Any) -> None:
+    status, out, _ = run(made(), "--validators", ",".join(MEMBERS[:3]), "--json")
+    assert (status, json.loads(out)["code"]) == (1, "wrong_members")
+
+
+def test_a_changed_one_is_refused(run: Any) -> None:
+    document = made().to_document()
+    document["statement"]["score"] = "990000"
+    status, out, _ = run(json.dumps(document).encode(), "--validators", ADDRESSES, "--json")
+    assert (status, json.loads(out)["code"]) == (1, "false_attestation")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"hello", b"{}", b"\x00" * 100, b" " * 300_000, b"[" * 100_000])
+def test_what_is_no_certificate_is_said_to_be_none(run: Any, data: bytes) -> None:
+    status, _, err = run(data, "--validators", ADDRESSES)
+    assert status == 1
+    assert "expected" in err
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "[]", "{}", '{"serial": 0, "members": [], "weights": []}', "[[]]",
+                                     '{"balances": 1}', "[" * 100_000])  # fmt: skip
+def test_a_file_without_validators_is_said_to_have_none(run: Any, known: Any, content: str) -> None:
+    status, _, err = run(made(), "--validators", known(content))
+    assert status == 1
+    assert "expected" in err
+
+
+def test_the_network_can_be_named(run: Any, known: Any) -> None:
+    assert run(made(), "--validators", ADDRESSES, "--genesis", NETWORK)[0] == 0
+    assert run(made(), "--validators", ADDRESSES, "--genesis", known(GENESIS.to_json()))[0] == 0
+    assert run(made(), "--validators", ADDRESSES, "--genesis", "cd" * 32)[0] == 1
+    assert run(made(), "--validators", ADDRESSES, "--genesis", "nothing")[0] == 1
+    assert run(made(), "--validators", "nothing")[0] == 1
+    assert run(made(), "--validators", f"{MEMBERS[0]},{MEMBERS[0]}")[0] == 1

@@ -1,0 +1,408 @@
+"""A validator attests what is final: once, again under a new set, and whatever crashes in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from chain.attestations import attest, signer
+from chain.certificates import certificate_of, verify
+from chain.client import EventPage, NodeClient, NodeEvent, NodeRefused, NodeUnavailable, View
+from chain.encoding import cid_of
+from chain.keys import Key
+from chain.node import service as node_service
+from chain.params import Genesis
+from chain.schema import Address, Cid, Hash
+from chain.state import (
+    Attestation,
+    Attested,
+    AttestedBy,
+    Model,
+    ValidatorSet,
+    Version,
+    record_digest,
+    statement_of,
+)
+from chain.transactions import (
+    Attest,
+    ClaimPartition,
+    OpenJob,
+    RegisterDataset,
+    RegisterModel,
+    SubmitAggregate,
+    SubmitUpdate,
+    VoteModel,
+)
+from chain.voting import VoteFile
+from validators import service
+from validators.attester import RETRY, Attester
+from validators.checkpoints import CheckpointVoter
+
+GENESIS = Hash("ab" * 32)
+ENVIRONMENT = Hash("e" * 64)
+KEYS = [Key(bytes([number]) * 32) for number in range(1, 5)]
+OWNER, WORKER = Key(b"\x21" * 32), Key(b"\x22" * 32)
+SET = ValidatorSet(0, tuple(sorted(key.address for key in KEYS)), (1, 1, 1, 1))
+
+
+def cid(text: str) -> Cid:
+    return Cid(cid_of(text.encode()))
+
+
+def model(versions: int, **fields: Any) -> Model:
+    found = Model(
+        "flowers", OWNER.address, ("iris",), "classification", "accuracy", 1, 0, 1_000_000, 200_000, None,
+        cid("statistics"), (ENVIRONMENT,), (), (), cid("registration"), 1, versions, versions,
+    )  # fmt: skip
+    return replace(found, **fields)
+
+
+def version(number: int, height: int) -> Version:
+    return Version(
+        number, "flowers", cid("job"), 0, cid(f"candidate {number}"), "iris", cid("iris"), 900_000, None, number - 1,
+        120, "replay", SET.members[:3], height, 0,
+    )  # fmt: skip
+
+
+@dataclass
+class Node:
+    """What an attester sees of a node, and what it sent. `include` puts what waits on the chain."""
+
+    versions: list[Version] = field(default_factory=list)
+    final_height: int = 0
+    set: ValidatorSet = SET
+    attested: dict[int, Attested] = field(default_factory=dict)
+    waiting: dict[str, Attest] = field(default_factory=dict)
+    sent: list[Attest] = field(default_factory=list)
+    settled: bool = True
+    refusal: Exception | None = None
+
+    def validators(self) -> ValidatorSet:
+        return self.set
+
+    def genesis_hash(self) -> str:
+        return GENESIS
+
+    def models(self) -> list[Model]:
+        return [model(len(self.versions))]
+
+    def version_view(self, name: str, number: int) -> View[Version]:
+        found = self.versions[number - 1]
+        return View(found, 100, "head", self.final_height, found.height <= self.final_height)
+
+    def attested_view(self, name: str, number: int) -> View[Attested]:
+        return View(self.attested.get(number, Attested(name, number, ())), 100, "head", self.final_height, self.settled)
+
+    def transaction(self, transaction: str) -> dict[str, Any] | None:
+        return {"status": "pending"} if transaction in self.waiting else None
+
+    def send(self, payload: Attest, key: Key) -> str:
+        if self.refusal is not None:
+            raise self.refusal
+        self.sent.append(payload)
+        transaction = f"transaction {len(self.sent)}"
+        self.waiting[transaction] = payload
+        return transaction
+
+    def include(self, *others: Key) -> None:
+        """What waits is in a block, and `others` have attested the same."""
+        for payload in self.waiting.values():
+            said = statement_of(GENESIS, payload.set, model(len(self.versions)), self.versions[payload.version - 1])
+            signatures = {signer(said, payload.signature): payload.signature}
+            signatures |= {key.address: attest(said, key) for key in others}
+            found = AttestedBy(self.set, tuple(Attestation(who, text, 9, 9) for who, text in signatures.items()))
+            before = self.attested.get(payload.version, Attested("flowers", payload.version, ()))
+            self.attested[payload.version] = replace(before, sets=(*before.sets[-1:], found))
+        self.waiting.clear()
+
+
+def attester(node: Node, key: Key = KEYS[0]) -> Attester:
+    return Attester(node, key)  # type: ignore[arg-type]
+
+
+def page(*kinds: str, undone: bool = False) -> EventPage:
+    events = tuple(NodeEvent(seq, 1, "block", kind, undone, 1, {}) for seq, kind in enumerate(kinds))
+    return EventPage(events, 1, "run", "head", 1, 1)
+
+
+def test_it_attests_once_the_adoption_is_final() -> None:
+    node = Node([version(1, 5)], final_height=4)
+    each = attester(node)
+    assert each.consider() is None
+    assert node.sent == []
+    node.final_height = 5
+    assert each.consider() is None
+    (only,) = node.sent
+    assert (only.model, only.version, only.set) == ("flowers", 1, 0)
+    assert signer(statement_of(GENESIS, 0, model(1), version(1, 5)), only.signature) == KEYS[0].address
+
+
+def test_what_is_under_way_or_there_is_not_sent_again() -> None:
+    node = Node([version(1, 5)], final_height=9)
+    each = attester(node)
+    for _ in range(3):
+        each.consider()
+    node.include()
+    for _ in range(3):
+        each.consider()
+    assert len(node.sent) == 1
+
+
+def test_what_was_lost_is_sent_again() -> None:
+    node = Node([version(1, 5)], final_height=9)
+    each = attester(node)
+    each.consider()
+    node.waiting.clear()  # the node came back without it
+    each.consider()
+    assert len(node.sent) == 2
+    assert node.sent[0] == node.sent[1]
+
+
+def test_what_a_reorganisation_took_out_is_sent_again() -> None:
+    node = Node([version(1, 5)], final_height=9, settled=False)
+    each = attester(node)
+    each.consider()
+    node.include()
+    each.consider()
+    node.attested.clear()
+    each.consider()
+    assert len(node.sent) == 2
+
+
+def test_a_new_process_goes_by_the_chain() -> None:
+    node = Node([version(1, 5)], final_height=9)
+    attester(node).consider()
+    node.include()
+    attester(node).consider()
+    assert len(node.sent) == 1
+
+
+def test_all_versions_that_nobody_certified_are_attested_and_none_before() -> None:
+    node = Node([version(1, 2)], final_height=9)
+    attester(node).consider()
+    node.include(*KEYS[1:])
+    node.versions += [version(2, 5), version(3, 6)]
+    each = attester(node)
+    each.consider()
+    assert sorted(sent.version for sent in node.sent) == [1, 2, 3]
+    assert attester(node, KEYS[1]).consider() is None
+    assert sorted(sent.version for sent in node.sent[3:]) == [2, 3]
+
+
+def test_under_a_new_set_the_version_in_service_is_attested_again() -> None:
+    node = Node([version(1, 2), version(2, 3)], final_height=9)
+    each = attester(node)
+    each.consider()
+    node.include(*KEYS[1:])
+    each.consider()
+    node.set = ValidatorSet(1, SET.members, SET.weights)
+    each.consider()
+    assert [(sent.version, sent.set) for sent in node.sent] == [(2, 0), (1, 0), (2, 1)]
+
+
+def test_who_is_no_validator_attests_nothing_until_it_is_one() -> None:
+    newcomer = Key(b"\x44" * 32)
+    node = Node([version(1, 2)], final_height=9)
+    each = attester(node, newcomer)
+    each.consider()
+    assert node.sent == []
+    node.set = ValidatorSet(1, tuple(sorted([*SET.members, newcomer.address])), (1,) * 5)
+    each.consider()
+    assert len(node.sent) == 1
+
+
+def test_a_refusal_is_tried_again_later() -> None:
+    node = Node([version(1, 5)], final_height=9, refusal=NodeRefused(503, {"code": "mempool_full"}))
+    each = attester(node)
+    assert each.consider() == RETRY
+    node.refusal = None
+    assert each.consider() is None
+    assert len(node.sent) == 1
+
+
+def test_a_duplicate_is_no_trouble() -> None:
+    node = Node([version(1, 5)], final_height=9, refusal=NodeRefused(409, {"code": "duplicate"}))
+    assert attester(node).consider() is None
+
+
+def test_a_node_that_went_away_is_asked_again_for_all() -> None:
+    node = Node([version(1, 5)], final_height=9, refusal=NodeUnavailable("away"))
+    each = attester(node)
+    with pytest.raises(NodeUnavailable):
+        each.consider()
+    node.refusal = None
+    each.consider()
+    assert len(node.sent) == 1
+
+
+def test_only_adoptions_and_what_is_undone_make_it_look_at_models_again() -> None:
+    node = Node([], final_height=9)
+    each = attester(node)
+    each.consider()
+    node.versions.append(version(1, 5))
+    assert each.notice(page("final"))
+    each.consider()
+    assert node.sent == []  # nobody told of an adoption: nothing is asked about models for every block
+    assert not each.notice(page("adopted"))
+    assert each.notice(page("final"))
+    each.consider()
+    assert len(node.sent) == 1
+    node.waiting.clear()
+    assert each.notice(page())
+
+
+# On a real node
+
+
+@dataclass
+class Network:
+    """A node over HTTP. `validate` starts a validator but for its judging."""
+
+    node: NodeClient
+    genesis: Genesis
+    folder: Path
+    stop: threading.Event
+    threads: list[threading.Thread]
+
+    def validate(self, key: Key, stop: threading.Event | None = None) -> None:
+        stop = stop or self.stop
+        client, wake = NodeClient(self.node.url), threading.Event()
+        each = Attester(NodeClient(self.node.url), key)
+        path = self.folder / f"{key.address}.json"
+        votes = VoteFile(path, key.address, create=not path.exists())
+
+        def seen(found: EventPage) -> None:
+            if each.notice(found):
+                wake.set()
+
+        def follow() -> None:
+            with votes:
+                service._follow(client, CheckpointVoter(client, key, votes), seen, stop)
+            wake.set()
+
+        for work in (follow, lambda: service._attest(each, wake, stop)):
+            self.threads.append(threading.Thread(target=work, daemon=True))
+            self.threads[-1].start()
+
+    def until(self, holds: Callable[[], Any], seconds: float = 30) -> Any:
+        deadline = time.monotonic() + seconds
+        for _ in self.node.follow(self.stop, wait=0.5):
+            found = holds()
+            if found:
+                return found
+            assert time.monotonic() < deadline, "it did not come to it in time"
+        raise AssertionError("stopped")
+
+    def send(self, key: Key, payload: Any) -> Cid:
+        sent = self.node.send(payload, key)
+        self.node.wait_transaction(sent, "included")
+        return Cid(sent)
+
+    def adopt(self) -> None:
+        """From nothing to a version of a model that nobody has trained: whoever votes, approves."""
+        dataset = RegisterDataset("iris", cid("iris"), cid("manifest"), 150, "species", "classification")
+        self.send(OWNER, dataset)
+        policy = RegisterModel(
+            "flowers", ("iris",), "classification", "accuracy", 1, 0, 1_000_000, 200_000, None, cid("statistics"),
+            (ENVIRONMENT,), (), (),
+        )  # fmt: skip
+        self.send(OWNER, policy)
+        spec = OpenJob(
+            "flowers", "iris", '{"class":"sklearn.linear_model.Ridge","params":{}}', 1, 1, '{"scheme":"disjoint"}',
+            "average", 1, 1, 60_000, 60_000,
+        )  # fmt: skip
+        job = self.send(OWNER, spec)
+        self.until(lambda: (found := self.node.job(job)) is not None and found.seed is not None)
+        self.send(WORKER, ClaimPartition(job, 0, 0, 0))
+        opened = self.node.job(job)
+        assert opened is not None
+        assert opened.seed is not None
+        update = SubmitUpdate(job, 0, 0, 0, opened.seed, None, cid("update"), 30, 900_000, 20, ENVIRONMENT)
+        sent = self.send(WORKER, update)
+        self.send(WORKER, SubmitAggregate(job, 0, 0, (sent,), cid("candidate"), 950_000, ENVIRONMENT))
+        shown = self.node.job(job)
+        assert shown is not None
+        assert shown.candidate is not None
+        vote = VoteModel(
+            job, 0, shown.candidate.artifact, 0, record_digest(shown), "approve", shown.candidate.score, None,
+            shown.update_ids, (), (), "", "bytes", ENVIRONMENT, "",
+        )  # fmt: skip
+        for key in KEYS[:3]:
+            self.node.send(vote, key)
+        self.until(lambda: self.node.version("flowers", 1))
+
+    def attested(self) -> Attested:
+        view = self.node.attested_view("flowers", 1)
+        assert view is not None
+        return view.value
+
+    def settled(self) -> bool:
+        return self.node.finality().value.settled
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    genesis = Genesis(
+        network="development",
+        time=int(time.time() * 1000),
+        validators=tuple(sorted(key.address for key in KEYS)),
+        balances=tuple(sorted((key.address, 1_000_000) for key in (OWNER, WORKER))),
+        note="attesting",
+    )
+    stop, ports = threading.Event(), Queue[int]()
+    miner = Address("0x" + "ab" * 20)
+    thread = threading.Thread(
+        target=node_service.run,
+        args=(tmp_path, "127.0.0.1", 0, genesis, miner, stop, ports.put),
+        daemon=True,
+    )
+    thread.start()
+    found = Network(NodeClient(f"http://127.0.0.1:{ports.get(timeout=30)}"), genesis, tmp_path, stop, [thread])
+    yield found
+    stop.set()
+    for each in found.threads:
+        each.join(15)
+    assert not any(each.is_alive() for each in found.threads)
+    found.node.close()
+
+
+def test_four_validators_certify_an_adopted_version_and_rest(network: Network) -> None:
+    for key in KEYS:
+        network.validate(key)
+    network.adopt()
+    network.until(lambda: network.settled() and [len(one.attestations) for one in network.attested().sets] == [4])
+    genesis = Hash(network.node.genesis_hash())
+    policy, adopted = network.node.model("flowers"), network.node.version("flowers", 1)
+    assert policy is not None
+    assert adopted is not None
+    certificate = certificate_of(genesis, policy, adopted, network.attested())
+    assert certificate is not None
+    verify(certificate, network.node.validators(), genesis=genesis)
+    assert network.attested().sets[0].validators == network.node.validators()
+    kinds = [event.kind for event in network.node.events(0).events]
+    assert (kinds.count("attested"), kinds.count("certified")) == (4, 1)
+    log = (network.folder / "blockchain.log").read_text()
+    assert log.count(" event=attested model=flowers version=1 set=0 validator=0x") == 4
+    assert " event=certified model=flowers version=1 set=0 candidate=bafy" in log
+
+
+def test_validators_that_come_late_and_one_that_was_killed_attest_what_is_in_service(network: Network) -> None:
+    first = threading.Event()
+    for key in KEYS[:3]:
+        network.validate(key, first)
+    network.adopt()
+    network.until(lambda: len(network.attested().sets) == 1)
+    first.set()  # killed, with or without what they had to say
+    for thread in network.threads[1:]:
+        thread.join(30)
+    for key in KEYS:
+        network.validate(key)
+    network.until(lambda: network.attested().certified and len(network.attested().sets[0].attestations) == 4)
+    assert sorted(one.validator for one in network.attested().sets[0].attestations) == list(SET.members)
