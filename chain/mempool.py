@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chain.errors import ChainError, Expired, InvalidTransaction, MempoolFull, NotYet
 from chain.params import Params
 from chain.schema import Address, Cid, Hash
-from chain.transactions import Signed, VoteCheckpoint, VoteModel, check_envelope
+from chain.transactions import ReportMisconduct, Signed, VoteCheckpoint, VoteModel, check_envelope
 
 Check = Callable[[Signed], None]
 """Raises InvalidTransaction unless the transaction is valid on the state at hand; NotYet keeps it waiting."""
@@ -28,13 +28,19 @@ class Limits:
     """Their bytes in all."""
     per_sender: int = 1_000
     """Of one sender."""
+    per_kind: int = 500
+    """Of one sender and kind."""
     votes_per_sender: int = 1_000
     """Checkpoint votes and votes of one validator. They are counted apart from the rest, and for each validator
     apart, so that neither a flood of transactions nor a validator that floods stops finality or adoption."""
     votes_size: int = 16 * 1024 * 1024
     """Their bytes, of one validator."""
+    reports: int = 64
+    """Reports of misconduct, which have room of their own; of two about one validator the second is refused."""
+    reports_size: int = 16 * 1024 * 1024
+    """Their bytes in all."""
     sender_quota: int = 64
-    """What one sender gets into a block before all others had their turn."""
+    """What one sender gets into a block of one kind before all others had their turn."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,8 @@ class Mempool:
         self._genesis = genesis
         self._limits = limits or Limits()
         self._waiting: dict[Cid, Waiting] = {}
-        # How many wait, and their bytes: of votes by sender, of the rest by sender and (None) in all.
-        self._taken: dict[tuple[bool, Address | None], tuple[int, int]] = {}
+        # How many wait, and their bytes: of a group or a kind, by sender and (None) in all.
+        self._taken: dict[tuple[str, Address | None], tuple[int, int]] = {}
         self._size = 0
         self._arrivals = itertools.count()
 
@@ -131,23 +137,23 @@ class Mempool:
     def ordered(self) -> tuple[Signed, ...]:
         """All that wait, as a block should try them; also those held, as an earlier one may free them.
 
-        Checkpoint votes first (by target height), then votes, then the rest by arrival; in each class what
-        goes beyond a sender's quota comes after everybody else's.
+        Misconduct and checkpoint votes first (these by target height), then votes, then the rest by arrival; in
+        each class what goes beyond a sender's quota of the kind comes after everybody else's.
         """
-        taken: dict[tuple[int, Address], int] = {}
+        taken: dict[tuple[str, Address], int] = {}
         ranked = []
         for waiting in sorted(self._waiting.values(), key=_precedence):
             rank = _rank(waiting.signed)
-            turn = taken.get((rank, waiting.signed.sender), 0)
-            taken[rank, waiting.signed.sender] = turn + 1
+            turn = taken.get((waiting.signed.body.kind, waiting.signed.sender), 0)
+            taken[waiting.signed.body.kind, waiting.signed.sender] = turn + 1
             ranked.append((rank, turn >= self._limits.sender_quota, waiting.signed))
         ranked.sort(key=lambda entry: entry[:2])  # stable: inside a class and a turn the order stays
         return tuple(signed for _, _, signed in ranked)
 
     def _count(self, signed: Signed, sign: int) -> None:
-        votes, size = _rank(signed) < _REST, sign * len(signed.data)
+        group, size = _group(signed), sign * len(signed.data)
         self._size += size
-        for key in ((votes, signed.sender), (votes, None)):
+        for key in ((group, signed.sender), (group, None), (signed.body.kind, signed.sender)):
             number, total = self._taken.get(key, (0, 0))
             if number + sign:
                 self._taken[key] = (number + sign, total + size)
@@ -155,30 +161,43 @@ class Mempool:
                 del self._taken[key]
 
     def _check_room(self, signed: Signed) -> None:
-        limits, size = self._limits, len(signed.data)
-        votes = _rank(signed) < _REST
-        number, total = self._taken.get((votes, signed.sender), (0, 0))
-        most = limits.votes_per_sender if votes else limits.per_sender
+        """Raises MempoolFull for the first bound that it would break."""
+        limits, group = self._limits, _group(signed)
+        kind, sender = signed.body.kind, signed.sender
+        if group == _VOTES:
+            self._bound(group, sender, limits.votes_per_sender, limits.votes_size, signed)
+        elif group == _REPORTS:
+            self._bound(group, None, limits.reports, limits.reports_size, signed)
+        else:
+            self._bound(kind, sender, limits.per_kind, limits.size, signed)
+            self._bound(group, sender, limits.per_sender, limits.size, signed)
+            self._bound(group, None, limits.transactions, limits.size, signed)
+
+    def _bound(self, what: str, sender: Address | None, most: int, room: int, signed: Signed) -> None:
+        number, total = self._taken.get((what, sender), (0, 0))
+        whose = "" if sender is None else " of one sender"
         if number >= most:
-            what = "votes" if votes else "transactions"
-            raise MempoolFull(f"fewer than {most} waiting {what} of one sender", signed.sender)
-        if not votes:
-            number, total = self._taken.get((votes, None), (0, 0))
-            if number >= limits.transactions:
-                raise MempoolFull(f"fewer than {limits.transactions} waiting transactions", str(number))
-        room = limits.votes_size if votes else limits.size
-        if total + size > room:
-            raise MempoolFull(f"at most {room} bytes of waiting {'votes' if votes else 'transactions'}", str(total))
+            raise MempoolFull(f"fewer than {most} waiting {what}{whose}", sender or str(number))
+        if total + len(signed.data) > room:
+            raise MempoolFull(f"at most {room} bytes of waiting {what}{whose}", str(total))
 
 
 _REST = 2
+_VOTES, _REPORTS, _OTHERS = "votes", "reports", "transactions"
 
 
 def _rank(signed: Signed) -> int:
     """The class in which a block takes it."""
-    if isinstance(signed.payload, VoteCheckpoint):
+    if isinstance(signed.payload, VoteCheckpoint | ReportMisconduct):
         return 0
     return 1 if isinstance(signed.payload, VoteModel) else _REST
+
+
+def _group(signed: Signed) -> str:
+    """What it shares room with: votes are only validators', each with room of its own."""
+    if isinstance(signed.payload, VoteCheckpoint | VoteModel):
+        return _VOTES
+    return _REPORTS if isinstance(signed.payload, ReportMisconduct) else _OTHERS
 
 
 def _precedence(waiting: Waiting) -> tuple[int, int]:

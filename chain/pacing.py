@@ -60,8 +60,7 @@ def completes_quorum(state: State, head: Hash, votes: Iterable[tuple[Address, Vo
     for sender, vote in votes:
         if vote.target == head and state.justified.get(str(vote.source_height)) == vote.source:
             voters.setdefault(vote.source, set()).add(sender)
-    validators = state.validators
-    return any(validators.weight_of(each) >= validators.quorum() for each in voters.values())
+    return any(all(each.weight_of(found) >= each.quorum() for each in state.voting_sets) for found in voters.values())
 
 
 def next_mining_time(

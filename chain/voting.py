@@ -18,6 +18,7 @@ from types import TracebackType
 
 from chain.errors import InvalidEncoding
 from chain.finality import may_follow
+from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, from_object, to_object
 from chain.transactions import VoteCheckpoint
 from runtime.settings import atomic_write
@@ -40,7 +41,9 @@ class VoteFile:
     manager.
     """
 
-    def __init__(self, path: Path | str, validator: str, *, create: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, validator: str, *, create: bool = False, rules: Rules = ALL_RULES
+    ) -> None:
         """Lock and read the file of ``validator``; with ``create`` make it, for a key that has never voted.
 
         Raises :class:`VoteFileError`: without ``create`` when it is missing, with it when it is there
@@ -48,6 +51,7 @@ class VoteFile:
         """
         self._path = Path(path)
         self.validator = Address(validator)
+        self._rules = rules
         self._last: VoteCheckpoint | None = None
         self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -75,7 +79,7 @@ class VoteFile:
             raise VoteFileError(f"{self._path} is closed: open it again before voting")
         if vote == self._last:
             return
-        if not may_follow(vote, self._last):
+        if not may_follow(vote, self._last, self._rules):
             last = self._last and (self._last.source_height, self._last.target_height)
             raise VoteRefusedError(
                 f"{self.validator} may not vote from height {vote.source_height} to {vote.target_height} after "

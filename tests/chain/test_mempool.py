@@ -175,6 +175,34 @@ def test_a_validator_that_floods_takes_no_room_from_the_others(
         assert pool.add(votes[2], NOW, _valid)
 
 
+def test_misconduct_comes_first_and_has_room_of_its_own(
+    transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    report, another = (signed_of(examples["report_misconduct"], salt=f"{number:032x}") for number in (1, 2))
+    vote, checkpoint = signed_of(examples["vote_model"]), signed_of(examples["vote_checkpoint"])
+    pool = _pool(transactions=1, reports=1)
+    for signed in (transfers[0], vote, checkpoint, report):
+        assert pool.add(signed, NOW, _valid)
+    assert pool.ordered() == (report, checkpoint, vote, transfers[0])
+    with pytest.raises(MempoolFull, match="reports"):
+        pool.add(another, NOW, _valid)
+    with pytest.raises(MempoolFull, match="reports"):
+        _pool(reports_size=len(report.data) - 1).add(report, NOW, _valid)
+
+
+def test_one_kind_of_a_sender_leaves_room_for_its_others(
+    transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    pool, other = _pool(per_kind=2, sender_quota=1), signed_of(examples["stake"])
+    for signed in transfers[:2]:
+        pool.add(signed, NOW, _valid)
+    with pytest.raises(MempoolFull, match="transfer"):
+        pool.add(transfers[2], NOW, _valid)
+    assert pool.add(other, NOW, _valid)
+    assert pool.add(transfers[10], NOW, _valid)
+    assert pool.ordered() == (transfers[0], other, transfers[10], transfers[1])
+
+
 def test_what_was_acknowledged_always_finds_room(transfers: list[Signed]) -> None:
     pool = _pool(transactions=1)
     pool.add(transfers[0], NOW, _valid)

@@ -25,7 +25,7 @@ class Seen:
     final_height: int = 0
     work_height: int = 1
 
-    validators = ValidatorSet(0, MEMBERS, (1,) * 4)
+    voting_sets: tuple[ValidatorSet, ...] = (ValidatorSet(0, MEMBERS, (1,) * 4),)
     justified = {"0": ROOT}  # noqa: RUF012
 
     @property
@@ -100,6 +100,15 @@ def test_unfinished_work_is_mined_on_without_any_votes():
 
 def test_votes_from_a_source_that_is_not_justified_complete_nothing():
     assert not completes_quorum(Seen(), HEAD, votes(4, source=Hash("d" * 64)).items())
+
+
+def test_while_a_change_of_the_set_is_joint_votes_complete_a_quorum_of_both_sets():
+    old, new = ValidatorSet(0, MEMBERS[:1], (1,)), ValidatorSet(1, MEMBERS, (1,) * 4)
+    joint = Seen(voting_sets=(old, new))
+    assert when(joint, votes=votes(3)) == SINCE
+    late = dict(list(votes(4).items())[1:])
+    assert when(joint, votes=late) == SINCE + DEVELOPMENT.votes_wait_ms  # three of four, but not the old set's only one
+    assert when(joint, votes=votes(2)) == SINCE + DEVELOPMENT.votes_wait_ms
 
 
 def test_votes_of_strangers_complete_nothing():

@@ -102,7 +102,7 @@ class TestTransactions:
             (client.prepare(Transfer(net.owner.address, 10**12), net.owner).data, 422, "insufficient_balance"),
             (client.prepare(Transfer(net.owner.address, 1), Key(b"\x77" * 32)).data, 403, "forbidden"),
             (client.prepare(CancelJob(content("no job")), net.owner).data, 422, "unknown"),
-            (b"\x00" * 3_000_000, 413, "request_too_large"),
+            (b"\x00" * 6_000_000, 413, "request_too_large"),
         ):
             response = requests.post(f"{served.url}/transactions", data=data, headers={"Content-Type": CBOR}, timeout=5)
             assert problem(response) == (status, code), response.text

@@ -51,7 +51,7 @@ class Chain:
             params.name,
             START,
             tuple(key.address for key in self.validators),
-            tuple(sorted((key.address, 10_000) for key in self.people.values())),
+            tuple(sorted(self._balances().items())),
             "",
         )
         self.states = [genesis_state(self.genesis, params)]
@@ -59,6 +59,10 @@ class Chain:
         self.events: list[Event] = []
         self.blocks: list[tuple[int, tuple[Signed, ...]]] = []
         self._salts = 0
+
+    def _balances(self) -> dict[Address, int]:
+        staked = self.validators if self.params.power == "stake" else []
+        return {key.address: 10_000 for key in self.people.values()} | {key.address: 1_000 for key in staked}
 
     @staticmethod
     def key(name: str) -> Key:
