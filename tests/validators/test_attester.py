@@ -31,6 +31,7 @@ from chain.state import (
     statement_of,
 )
 from chain.transactions import (
+    AdmitValidator,
     Attest,
     ClaimPartition,
     OpenJob,
@@ -406,3 +407,27 @@ def test_validators_that_come_late_and_one_that_was_killed_attest_what_is_in_ser
         network.validate(key)
     network.until(lambda: network.attested().certified and len(network.attested().sets[0].attestations) == 4)
     assert sorted(one.validator for one in network.attested().sets[0].attestations) == list(SET.members)
+
+
+def test_when_the_set_changes_the_new_one_certifies_what_is_in_service(network: Network) -> None:
+    newcomer = Key(b"\x44" * 32)
+    for key in KEYS:
+        network.validate(key)
+    network.adopt()
+    network.until(lambda: network.attested().certified)
+    before = network.node.validators()
+    change = AdmitValidator(0, newcomer.address, None, 1, ((KEYS[0].address, "00" * 65),))
+    genesis = Hash(network.node.genesis_hash())
+    signatures = sorted((key.address, key.sign(change.digest(genesis))) for key in KEYS[:3])
+    network.send(OWNER, replace(change, signatures=tuple(signatures)))
+    network.validate(newcomer)
+    network.until(lambda: network.node.validators().serial == 1)
+    network.until(lambda: [one.validators.serial for one in network.attested().sets] == [1], 60)
+    network.until(lambda: len(network.attested().sets[0].attestations) == 5)
+    policy, adopted = network.node.model("flowers"), network.node.version("flowers", 1)
+    assert policy is not None
+    assert adopted is not None
+    certificate = certificate_of(genesis, policy, adopted, network.attested())
+    assert certificate is not None
+    verify(certificate, [before, network.node.validators()])
+    assert newcomer.address in {one.validator for one in certificate.attestations}
