@@ -25,7 +25,8 @@ from chain.errors import ChainError, InvalidEncoding, InvalidSignature
 from chain.payloads import SignatureText
 from chain.schema import Address, Hash, Items, Range
 from chain.state.attestations import statement_of
-from chain.state.objects import Attested, Model, ValidatorSet, Version
+from chain.state.attested import Attested
+from chain.state.objects import Model, ValidatorSet, Version
 
 #: A certificate of 21 validators has about 7,000 bytes.
 MAX_BYTES = 256 * 1024

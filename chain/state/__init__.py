@@ -1,6 +1,7 @@
 """The state transition: what each transaction does to the chain's state; pure."""
 
 from chain.state.attestations import statement_of
+from chain.state.attested import Attestation, Attested, AttestedBy
 from chain.state.events import Event
 from chain.state.explain import WaitingFor, explain
 from chain.state.models import version_key
@@ -8,9 +9,6 @@ from chain.state.objects import (
     Account,
     Admission,
     Aggregate,
-    Attestation,
-    Attested,
-    AttestedBy,
     Dataset,
     Failure,
     Finality,

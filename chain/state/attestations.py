@@ -5,9 +5,10 @@ from __future__ import annotations
 from chain.attestations import Statement, signer
 from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, InvalidSignature, NotYet
 from chain.schema import Hash
+from chain.state.attested import Attestation, Attested, AttestedBy
 from chain.state.context import Context, Origin, existing, require
 from chain.state.models import version_key
-from chain.state.objects import Attestation, Attested, AttestedBy, Model, ValidatorSet, Version
+from chain.state.objects import Model, ValidatorSet, Version
 from chain.state.tables import ATTESTATIONS, FINALITY, MODELS, VERSIONS
 from chain.transactions import Attest
 

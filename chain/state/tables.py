@@ -18,10 +18,10 @@ import immutables
 from chain.encoding import read_raw, write_raw
 from chain.errors import InvalidEncoding
 from chain.schema import Hash, read, write
+from chain.state.attested import Attested
 from chain.state.objects import (
     Account,
     Admission,
-    Attested,
     Dataset,
     Engagements,
     Finality,
