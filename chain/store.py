@@ -19,9 +19,12 @@ SCHEMA_VERSION = 1
 #: Snapshots kept: the newest, and one to fall back on.
 SNAPSHOTS_KEPT = 2
 
-#: The header's text inside a block's bytes: after the map's head, the key and the text's head (2 bytes), see
-#: ``chain.blocks.Block.data``.
-_HEADER = "CAST(substr(data, 11, 176) AS TEXT)"
+# The header's text inside a block's bytes (``chain.blocks.Block.data``): 176 characters after the map's head, the
+# key and the text's head, 10 bytes together. SQLite reads no more of the row than that.
+_HEADER_OF = "SELECT CAST(substr(data, 11, 176) AS TEXT) FROM blocks WHERE id = ?"
+_HEADERS = """
+SELECT CAST(substr(data, 11, 176) AS TEXT) FROM branch JOIN blocks USING (id)
+WHERE branch.height > ? AND branch.height <= ? ORDER BY branch.height"""
 _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- Every valid block, of all branches, in the order in which they were accepted (a parent before its
@@ -234,17 +237,12 @@ class Store:
 
     def header(self, block: str) -> str | None:
         """The header of a block of any branch, in hexadecimal; its body is not read."""
-        row = self._reader().execute(f"SELECT {_HEADER} FROM blocks WHERE id = ?", (block,)).fetchone()
+        row = self._reader().execute(_HEADER_OF, (block,)).fetchone()
         return None if row is None else str(row[0])
 
     def headers(self, above: int, limit: int) -> list[str]:
         """Up to ``limit`` headers of the head's branch above a height, in hexadecimal, lowest first."""
-        rows = self._reader().execute(
-            f"SELECT {_HEADER} FROM branch JOIN blocks USING (id) WHERE branch.height > ? AND branch.height <= ? "
-            "ORDER BY branch.height",
-            (above, above + limit),
-        )
-        return [str(row[0]) for row in rows]
+        return [str(row[0]) for row in self._reader().execute(_HEADERS, (above, above + limit))]
 
     def blocks_above(self, height: int) -> Iterator[StoredBlock]:
         """Blocks of all branches higher than ``height``, in the order in which they were accepted."""

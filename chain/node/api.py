@@ -26,6 +26,7 @@ from chain.errors import (
 )
 from chain.node import api_chain, api_events, api_state
 from chain.node.http import CBOR, Refused, answer, arguments
+from chain.node.peering import http as peers
 from chain.node.service import Service, Unacknowledged
 from chain.transactions import Signed
 from runtime import problems
@@ -53,6 +54,7 @@ def create_app(service: Service) -> Flask:
     app.register_blueprint(api_chain.blueprint(service))
     app.register_blueprint(api_state.blueprint(service))
     app.register_blueprint(api_events.blueprint(service))
+    app.register_blueprint(peers.blueprint(service, service.links))
 
     @app.post("/transactions")
     def submit() -> Response:

@@ -7,23 +7,28 @@ transactions that arrive together share one wait for the disk.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import queue
+import random
 import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from chain.errors import ChainError, InvalidEncoding
+from chain.errors import ChainError, ConflictingFinality, InvalidEncoding
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node, Receipt
 from chain.node.events import Bell
 from chain.node.miner import Miner
+from chain.node.peering.links import Links
+from chain.node.peering.protocol import Peering, PeerRefused
 from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
@@ -40,6 +45,10 @@ ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
 RETRY_SECONDS = 1.0
 
+#: Key under which the store keeps the peers that an operator added.
+PEERS = "peers"
+
+T = TypeVar("T")
 _log = get_logger(__name__)
 
 
@@ -64,13 +73,31 @@ class _MinerLost:
     """The miner's process has ended, and with it the search it was at."""
 
 
-_Item = _Submission | _Found | _MinerLost | None
+@dataclass(frozen=True)
+class _Call:
+    """Something to be done by the writer, and who waits for it."""
+
+    do: Callable[[], object]
+    answer: Future[object] | None
+
+
+_Item = _Submission | _Found | _MinerLost | _Call | None
 
 
 class Service:
     """A node with its writer thread and its miner; :meth:`start` and :meth:`close` belong to one thread."""
 
-    def __init__(self, node: Node, store: Store, log: BlockLog, stop: threading.Event, run: str) -> None:
+    def __init__(
+        self,
+        node: Node,
+        store: Store,
+        log: BlockLog,
+        stop: threading.Event,
+        run: str,
+        url: str = "",
+        peers: Sequence[str] = (),
+    ) -> None:
+        """``url``: where other nodes reach this one, empty: nowhere. ``peers``: addresses of others."""
         self.node = node
         self.store = store
         self.log = log
@@ -89,6 +116,18 @@ class Service:
         self._pause_until = 0.0
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
         self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
+        self.links = Links(self.post, node.params)
+        self.links.peering = Peering(
+            node,
+            clock,
+            self.links.send,
+            random.SystemRandom(),
+            url=url,
+            seeds=(*peers, *_stored_peers(store)),
+            dropped=self.links.dropped,
+            log=_inform,
+            warn=_warn,
+        )
 
     # ------------------------------------------------------------------ any thread
 
@@ -107,6 +146,31 @@ class Service:
             raise found
         return found
 
+    def post(self, do: Callable[[], object]) -> None:
+        """Have the writer do it, soon."""
+        self._inbox.put(_Call(do, None))
+
+    def call(self, do: Callable[[], T]) -> T:
+        """Have the writer do it, and wait; raises what it raises, and :class:`Unacknowledged`."""
+        answer: Future[object] = Future()
+        self._inbox.put(_Call(do, answer))
+        try:
+            return answer.result(ACKNOWLEDGE_SECONDS)  # type: ignore[return-value]
+        except TimeoutError:
+            raise Unacknowledged(f"the node did not get to it within {ACKNOWLEDGE_SECONDS:.0f} s") from None
+
+    def now(self) -> int:
+        """Milliseconds since 1970 UTC."""
+        return clock()
+
+    def add_peer(self, url: str) -> None:
+        """An operator's peer: tried for ever, also after a restart.  For the writer's thread."""
+        known = _stored_peers(self.store)
+        if url not in known:
+            with self.store.write():
+                self.store.set_meta(PEERS, json.dumps([*known, url]))
+        self.links.peering.add(url)
+
     @property
     def alive(self) -> bool:
         """The writer works."""
@@ -124,6 +188,7 @@ class Service:
         self.stop.set()
         self._waker.join()
         self._writer.join()
+        self.links.close()
         self._refuse_rest()
 
     def _wake(self) -> None:
@@ -156,22 +221,26 @@ class Service:
                 if isinstance(each, _Found):
                     self._mining = None
                     self.node.mined(each.number, each.nonce)
+                elif isinstance(each, _Call):
+                    self._do(each)
                 elif isinstance(each, _MinerLost):
                     _log.error("the miner's process has ended; starting another")
                     self._mining = None
                     self._pause_until = time.monotonic() + RETRY_SECONDS
+            self._talk()
             self._mine()
         except (sqlite3.OperationalError, OSError) as error:
             _log.error("the disk refused a write; trying again", reason=str(error))
             self._pause_until = time.monotonic() + RETRY_SECONDS
         if self.node.seq != before:
             self.log.update()
-        if self.node.seq != before or submissions:
+        if self.node.seq != before or submissions or any(isinstance(each, _Call) for each in items):
             self.bell.ring()
 
     def _take(self) -> list[_Item]:
         """What has come in; waits for it, or until something is due."""
-        due = self.node.next_time()
+        times = (self.node.next_time(), self.links.peering.next_time(), self.links.next_time())
+        due = min((time for time in times if time is not None), default=None)
         timeout = None if due is None else max(0.0, due / 1000 - time.time())
         pause = self._pause_until - time.monotonic()
         if pause > 0:
@@ -195,6 +264,36 @@ class Service:
         for each, answer in zip(submissions, answers, strict=True):
             each.answer.set_result(answer)
 
+    def _do(self, call: _Call) -> None:
+        """Do what was asked, and say how it went."""
+        try:
+            found = call.do()
+        except PeerRefused as refused:
+            if call.answer is not None:
+                call.answer.set_exception(refused)
+        except Exception as error:
+            if call.answer is not None:
+                call.answer.set_exception(Unacknowledged(f"it could not be done: {error}"))
+            if isinstance(error, ConflictingFinality):
+                raise
+            # Whatever a peer made go wrong, the node goes on, and the items behind this one have their turn.
+            _log.error("a message could not be dealt with", reason=str(error), exc_info=error)
+            if isinstance(error, (sqlite3.OperationalError, OSError)):
+                self._pause_until = time.monotonic() + RETRY_SECONDS
+        else:
+            if call.answer is not None:
+                call.answer.set_result(found)
+
+    def _talk(self) -> None:
+        """Do with peers what is due."""
+        peering = self.links.peering
+        due = peering.next_time()
+        if due is not None and due <= clock():
+            peering.on_time()
+        dial = self.links.next_time()
+        if dial is not None and dial <= clock():
+            self.links.dial()
+
     def _mine(self) -> None:
         if self._pause_until > time.monotonic():
             return
@@ -212,7 +311,7 @@ class Service:
         with suppress(queue.Empty):
             while True:
                 item = self._inbox.get_nowait()
-                if isinstance(item, _Submission):
+                if isinstance(item, (_Submission, _Call)) and item.answer is not None:
                     item.answer.set_exception(Unacknowledged("the node is stopping"))
 
 
@@ -229,6 +328,9 @@ def run(
     miner: Address,
     stop: threading.Event,
     on_ready: Callable[[int], None] | None = None,
+    *,
+    peers: Sequence[str] = (),
+    advertise: str | None = None,
 ) -> None:
     """Serve a node from a data folder until ``stop`` is set.
 
@@ -245,6 +347,10 @@ def run(
         The address named in the blocks that this node mines.
     on_ready
         Called with the port once requests are answered.
+    peers
+        Addresses of other nodes, ``http://HOST:PORT``.
+    advertise
+        Where other nodes reach this one; None: where it listens, unless that is every address there is.
 
     Raises ``StoreError`` for a folder in use, of another network or without a genesis, ``PortTaken``, and
     ``ConflictingFinality`` when two branches turn out to be final.
@@ -261,7 +367,8 @@ def run(
             raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
         node = Node(genesis, params, store, clock, miner)
         log = BlockLog(data.blockchain_log, store.events)
-        service = Service(node, store, log, stop, _run_id(store))
+        url = _own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
+        service = Service(node, store, log, stop, _run_id(store), url, peers)
         service.start()
         try:
             app = create_app(service)
@@ -283,6 +390,24 @@ def _genesis(store: Store, given: Genesis | None) -> Genesis:
         return Genesis.from_json(text)
     except InvalidEncoding as error:
         raise StoreError(f"the genesis in the database cannot be read: {error}") from error
+
+
+def _inform(event: str, /, **fields: object) -> None:
+    _log.info(event, **fields)
+
+
+def _warn(event: str, /, **fields: object) -> None:
+    _log.warning(event, **fields)
+
+
+def _own_url(host: str, port: int) -> str:
+    """Where a node that listens on ``host`` is reached; empty where that cannot be told."""
+    shown = f"[{host}]" if ":" in host else host
+    return "" if host in ("", "0.0.0.0", "::") else f"http://{shown.lower()}:{port}"
+
+
+def _stored_peers(store: Store) -> list[str]:
+    return list(json.loads(store.meta(PEERS) or "[]"))
 
 
 def _run_id(store: Store) -> str:

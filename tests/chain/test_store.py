@@ -7,6 +7,9 @@ import threading
 
 import pytest
 
+from chain.blockchain import genesis_entry
+from chain.params import DEVELOPMENT, Genesis
+from chain.schema import Address
 from chain.store import Place, Snapshot, Store, StoredBlock, StoredEvent, StoreError
 
 
@@ -145,3 +148,22 @@ def test_tables_of_another_version_are_refused(tmp_path):
     other.close()
     with pytest.raises(StoreError, match="version 99"):
         Store(path)
+
+
+def test_headers_are_read_out_of_blocks(store):
+    validators = (Address("0x" + "1" * 40),)
+    entries = [genesis_entry(Genesis("development", 1, validators, (), note), DEVELOPMENT) for note in "ab"]
+    with store.write():
+        for height, entry in enumerate(entries):
+            store.put_block(StoredBlock(entry.id, height, 0, entry.block.encode()))
+            store.set_connected(height, entry.id, [])
+    headers = [entry.block.header.pack().hex() for entry in entries]
+    assert [store.header(entry.id) for entry in entries] == headers
+    assert store.headers(-1, 5) == headers
+    assert store.headers(0, 5) == headers[1:]
+    assert store.headers(-1, 1) == headers[:1]
+    assert store.branch_height(entries[1].id) == 1
+    with store.write():
+        store.set_disconnected(1, entries[1].id)
+    assert store.branch_height(entries[1].id) is None
+    assert store.header("nothing") is None

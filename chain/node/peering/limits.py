@@ -50,6 +50,8 @@ class Limits:
     redial_ms: int = 2_000
     """First wait before an address is tried again; doubles up to redial_most_ms."""
     redial_most_ms: int = 300_000
+    silent_ms: int = 60_000
+    """A peer that only asks is forgotten when it did not for this time."""
     discourage_ms: int = 600_000
     """How long a peer that broke a rule is refused."""
     discouraged: int = 1024

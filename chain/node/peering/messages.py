@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from chain import schema
 from chain.blocks import HEADER_BYTES, Block, Header
+from chain.errors import InvalidEncoding
 from chain.schema import Cid, Hash, Items, Range, Text
 from chain.transactions import Signed
 
@@ -43,6 +45,19 @@ HeaderText = Annotated[
 ]
 Work = Annotated[str, Text(1, 78, r"0|[1-9][0-9]{0,77}", "a number below 2^256 in decimal")]
 Height = Annotated[int, Range(0, 2**53)]
+
+
+@dataclass(frozen=True)
+class _Address:
+    url: Url
+
+
+def url_of(text: str) -> str:
+    """An address as operators write it: a slash at its end does not matter. Raises InvalidEncoding."""
+    found = schema.from_object(_Address, {"url": text.removesuffix("/")}).url
+    if not found or int(found.rsplit(":", 1)[1]) > 65_535:
+        raise InvalidEncoding("http://HOST:PORT in lowercase", repr(text[:100]))
+    return found
 
 
 @dataclass(frozen=True)

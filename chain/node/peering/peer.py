@@ -111,6 +111,7 @@ class Peer:
         self.next_inventory = self.since
         self.next_addresses = self.since
         self.page = 0
+        self.heard = self.since
         self.slow_until = 0
         self.lacking: str | None = None
         """A head whose bodies it did not have when asked."""

@@ -218,8 +218,16 @@ class Peering:
         reachable = sum(peer.reachable for peer in self.peers.values())
         return self.book.due(self._clock(), taken, self.limits.dialled - reachable - len(busy))
 
-    def dial_failed(self, url: str, reason: str) -> None:
-        """Nobody there, or nobody to talk to."""
+    def next_dial(self, busy: frozenset[str] = frozenset()) -> int | None:
+        """When :meth:`dials` has something."""
+        taken = busy | {peer.hello.url for peer in self.peers.values()} | self.peers.keys() | {self.url}
+        reachable = sum(peer.reachable for peer in self.peers.values())
+        return self.book.next_try(taken, reachable + len(busy) < self.limits.dialled)
+
+    def dial_failed(self, url: str, reason: str, *, itself: bool = False) -> None:
+        """Nobody there, or nobody to talk to; ``itself``: it is this node."""
+        if itself:
+            self.book.remove(url)
         self.book.failed(url, self._clock(), reason)
 
     @property
@@ -245,7 +253,7 @@ class Peering:
         peer = self.peers.get(peer_id)
         if peer is None:
             return
-        now = self._clock()
+        now = peer.heard = self._clock()
         if isinstance(message, Request):
             if peer.given.take(now):
                 self._send(peer_id, self._answer(peer, message, now))
@@ -333,24 +341,29 @@ class Peering:
             return serving.inventory(node, message)
         return Peers(self.book.sample(MAX_ADDRESSES, peer.hello.url))
 
-    def failed(self, peer_id: str, request: Request) -> None:
-        """The transport could not get an answer to ``request``."""
+    def failed(self, peer_id: str, message: Message) -> None:
+        """The transport could not deliver ``message``, or got no answer to it."""
         peer = self.peers.get(peer_id)
         if peer is None:
             return
-        asked = peer.asked.get(ANSWERS[type(request)])
-        if asked is None or asked.request is not request:
-            return
-        self._give_up(peer, asked, self._clock())
-        self._go_on(self._clock())
+        now = self._clock()
+        asked = peer.asked.get(ANSWERS[type(message)]) if isinstance(message, Request) else None
+        if asked is not None and asked.request is message:
+            self._give_up(peer, asked, now)
+        elif not isinstance(message, Request):
+            self._count_failure(peer, now)
+        self._go_on(now)
 
     def _give_up(self, peer: Peer, asked: Asked, now: int) -> None:
         del peer.asked[ANSWERS[type(asked.request)]]
-        peer.failures += 1
         if isinstance(asked.request, AskBlocks):
             self.sync.given_up(peer, asked.request, now)
         elif isinstance(asked.request, AskHeaders):
             peer.headers_at = now + self.limits.redial_ms
+        self._count_failure(peer, now)
+
+    def _count_failure(self, peer: Peer, now: int) -> None:
+        peer.failures += 1
         if peer.failures >= MAX_FAILURES:
             self._log("peer does not answer", peer=peer.id)
             self.book.failed(peer.hello.url, now, "it does not answer")
@@ -490,6 +503,9 @@ class Peering:
                     self._give_up(peer, asked, now)
             if self.peers.get(peer.id) is not peer:
                 continue
+            if not peer.reachable and peer.heard + self.limits.silent_ms <= now:
+                self._end(peer, "it was not heard of for a while")
+                continue
             if peer.next_inventory <= now:
                 self._compare(peer, now)
             if peer.next_addresses <= now:
@@ -513,6 +529,8 @@ class Peering:
             times.append(stalled)
         for peer in self.peers.values():
             times += [peer.next_inventory, peer.next_addresses]
+            if not peer.reachable:
+                times.append(peer.heard + self.limits.silent_ms)
             times += [asked.deadline for asked in peer.asked.values()]
             if peer.queue or peer.fresh:
                 times.append(peer.next_gossip)

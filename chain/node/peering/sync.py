@@ -264,10 +264,7 @@ class Sync:
                 reach = self._reach(peer, place)
                 if reach >= 0:
                     idle.append((peer.slow_until > now, -reach, peer))
-        if not any(slow is False for slow, _, _ in idle):
-            fast = idle
-        else:
-            fast = [each for each in idle if not each[0]]
+        fast = [each for each in idle if not each[0]] or idle
         stalled = now - self._limits.stall_ms
         missing = [
             each.id

@@ -37,11 +37,6 @@ GENESIS = Genesis(
 _salts = itertools.count(1)
 
 
-def transfer(genesis: str, now: int, amount: int = 1) -> Signed:
-    payload = Transfer(VALIDATORS[0].address, amount)
-    return signed_by(OWNER, payload, genesis, now + 600_000)
-
-
 def signed_by(key: Key, payload: Payload, genesis: str, expires: int) -> Signed:
     return sign(body_of(payload, key.address, genesis, f"{next(_salts):032x}", expires), key)  # type: ignore[arg-type]
 
@@ -102,8 +97,9 @@ class World:
             self.deliver(name, to, message)
 
         def dropped(peer: str, reason: str, /) -> None:
-            other = self.members[peer]
-            self.after(0, lambda: other.peering.disconnected(name))
+            if peer in self.members:
+                other = self.members[peer]
+                self.after(0, lambda: other.peering.disconnected(name))
 
         peering = Peering(
             node, lambda: self.now, send, random.Random(self.rng.random()),
@@ -161,7 +157,7 @@ class World:
 
     def send(self, name: str, amount: int = 1) -> Signed:
         member = self.members[name]
-        signed = transfer(member.node.chain.genesis_id, self.now, amount)
+        signed = self.transfer(member.node.chain.genesis_id, amount)
         member.node.receive_transaction(signed.data)
         return signed
 
@@ -226,6 +222,10 @@ class World:
     def agreed(self) -> bool:
         return len({member.head for member in self.members.values()}) == 1
 
+    def transfer(self, genesis: str, amount: int = 1, expires: int | None = None) -> Signed:
+        payload = Transfer(VALIDATORS[0].address, amount)
+        return signed_by(OWNER, payload, genesis, self.now + 600_000 if expires is None else expires)
+
     def mine(self, name: str, count: int, stride: int = 1) -> None:
         """Blocks at one node, one after the other, each with a transfer; nobody hears until messages move."""
         member = self.members[name]
@@ -255,3 +255,18 @@ def world() -> World:
 @pytest.fixture
 def make_world() -> Callable[..., World]:
     return World
+
+
+@pytest.fixture
+def network() -> Genesis:
+    return GENESIS
+
+
+@pytest.fixture
+def owner() -> Key:
+    return OWNER
+
+
+@pytest.fixture
+def validators() -> list[Key]:
+    return VALIDATORS

@@ -1,0 +1,216 @@
+"""Connections over HTTP, seen from the side that is asked: ``/p2p/`` for peers, ``/peers`` for operators."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from chain import schema
+from chain.errors import ChainError, InvalidEncoding
+from chain.node.http import CBOR, Refused, answer, arguments
+from chain.node.peering.codec import decode, encode, limit_of
+from chain.node.peering.limits import Bucket
+from chain.node.peering.links import GREETING_BYTES, TOKEN, Greeting, Link, Links, message_class
+from chain.node.peering.messages import ANSWERS, TOLD, Message, Request, url_of
+from chain.node.peering.protocol import PeerRefused
+from chain.node.service import Service, Unacknowledged
+
+#: Requests of peers at a time, of the server's 64 threads; and those of one peer.
+AT_A_TIME = 24
+OF_ONE_PEER = 6
+#: Greetings of one host: each second, and at once. Hosts remembered.
+GREETINGS = (2.0, 40.0)
+HOSTS = 1024
+MAX_ADDRESS_BYTES = 1024
+
+_STATUS = {"full": 503, "discouraged": 403}
+"""HTTP status of a refused handshake; 409 for all others."""
+
+
+class Places:
+    """Bounds what peers take of the server."""
+
+    def __init__(self) -> None:
+        self._free = threading.BoundedSemaphore(AT_A_TIME)
+        self._lock = threading.Lock()
+        self._hosts: OrderedDict[str, Bucket] = OrderedDict()
+
+    @contextmanager
+    def take(self, link: Link | None) -> Iterator[None]:
+        """A place for one request; raises 503 where there is none."""
+        if not self._free.acquire(blocking=False):
+            raise Refused(503, "busy", "too many requests of peers at a time", {"Retry-After": "1"})
+        try:
+            with self._lock:
+                if link is not None and link.serving >= OF_ONE_PEER:
+                    raise Refused(503, "busy", "too many requests of this peer at a time", {"Retry-After": "1"})
+                if link is not None:
+                    link.serving += 1
+            try:
+                yield
+            finally:
+                with self._lock:
+                    if link is not None:
+                        link.serving -= 1
+        finally:
+            self._free.release()
+
+    def greet(self, host: str, now: int) -> None:
+        """A greeting from a host; raises 429 for too many."""
+        with self._lock:
+            bucket = self._hosts.pop(host, None) or Bucket(*GREETINGS, now)
+            self._hosts[host] = bucket
+            while len(self._hosts) > HOSTS:
+                self._hosts.popitem(last=False)
+            if not bucket.take(now):
+                raise Refused(429, "too_many_greetings", "too many greetings from this host", {"Retry-After": "5"})
+
+
+def blueprint(service: Service, links: Links) -> Blueprint:
+    """The routes."""
+    routes = Blueprint("peers", __name__)
+    places = Places()
+    _for_operators(routes, service, links)
+
+    @routes.post("/p2p/hello")
+    def hello() -> Response:
+        arguments()
+        greeting = schema.from_bytes(Greeting, _body(GREETING_BYTES), GREETING_BYTES)
+        if greeting.answers:
+            # A node that we are greeting asks whether it is us.
+            if not links.was_meant_for(greeting.answers, greeting.hello.url):
+                raise Refused(403, "unknown_greeting", "expected the token of a greeting of ours to that address")
+            return _cbor(schema.to_bytes(Greeting(links.peering.hello(), greeting.answers, greeting.token)))
+        host = request.remote_addr or "unknown"
+        places.greet(host, service.now())
+        with places.take(None):
+            return _cbor(schema.to_bytes(_greeted(service, links, greeting, host)))
+
+    @routes.post("/p2p/<name>")
+    def message(name: str) -> Response:
+        arguments()
+        kind = message_class(name)
+        if kind is None or not (kind in ANSWERS or kind in TOLD):
+            raise Refused(404, "not_found", f"expected a message that exists, came {name[:100]!r}")
+        link = links.by_token(request.headers.get(TOKEN, ""))
+        if link is None:
+            raise Refused(401, "unknown_peer", f"expected a token from a greeting in {TOKEN}; greet first")
+        with places.take(link):
+            found = _read(service, links, link, kind)
+            if isinstance(found, Request):
+                wanted = found
+                given = _in_writer(service, lambda: links.answer(link.peer, wanted))
+                if given is None:
+                    raise Refused(403, "discouraged", "this node no longer listens to you")
+                return _cbor(encode(given))
+            _in_writer(service, lambda: links.peering.on_message(link.peer, found))
+            return Response(status=204)
+
+    return routes
+
+
+def _greeted(service: Service, links: Links, greeting: Greeting, host: str) -> Greeting:
+    given = secrets.token_hex(16)
+    hello = greeting.hello
+    stranger = f"from {host}"
+    try:
+        _in_writer(service, lambda: links.peering.check(hello, hello.url or stranger))
+        reachable = greeting.token != "" and links.call_back(hello, greeting.token, given)
+        peer = hello.url if reachable else f"{host}/{given[:8]}"
+        who = hello.url if reachable else stranger
+        _in_writer(service, lambda: links.register(peer, who, hello, greeting.token, given, reachable))
+    except PeerRefused as refused:
+        raise Refused(_STATUS.get(refused.code, 409), refused.code, str(refused)) from refused
+    return Greeting(links.peering.hello(), given, greeting.token)
+
+
+def _read(service: Service, links: Links, link: Link, kind: type[Message]) -> Message:
+    params = service.node.params
+    try:
+        return decode(kind, _body(limit_of(kind, params)), params)
+    except (ChainError, Refused) as error:
+        if isinstance(error, ChainError) or error.status == 413:
+            said = f"what should be {kind.__name__}: {error.detail if isinstance(error, Refused) else error}"
+            _in_writer(service, lambda: links.peering.misbehaved(link.peer, said))
+        raise
+
+
+def _body(limit: int) -> bytes:
+    length = request.content_length
+    if length is None:
+        raise Refused(411, "length_required", "expected a Content-Length")
+    if length > limit:
+        raise Refused(413, "request_too_large", f"expected at most {limit} bytes, came {length}")
+    if request.mimetype != CBOR:
+        raise Refused(415, "unsupported_media_type", f"expected {CBOR}, came {request.mimetype or 'no type'}")
+    return request.get_data(cache=False)
+
+
+def _cbor(data: bytes) -> Response:
+    return Response(data, content_type=CBOR)
+
+
+def _in_writer(service: Service, do: Any) -> Any:
+    try:
+        return service.call(do)
+    except Unacknowledged as error:
+        raise Refused(503, "busy", str(error), {"Retry-After": "1"}) from error
+
+
+def _for_operators(routes: Blueprint, service: Service, links: Links) -> None:
+    @routes.get("/peers")
+    def peers() -> Response:
+        arguments()
+        return answer(_in_writer(service, lambda: _overview(links)))
+
+    @routes.post("/peers")
+    def add() -> Response:
+        arguments()
+        if not ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback:
+            raise Refused(403, "forbidden", "peers are added from the node's own machine only")
+        if request.mimetype != "application/json":
+            raise Refused(415, "unsupported_media_type", "expected application/json")
+        if (request.content_length or 0) > MAX_ADDRESS_BYTES:
+            raise Refused(413, "request_too_large", f"expected at most {MAX_ADDRESS_BYTES} bytes")
+        given = request.get_json(silent=True)
+        if not isinstance(given, dict) or given.keys() != {"url"} or not isinstance(given["url"], str):
+            raise Refused(400, "invalid_request", 'expected {"url": "http://HOST:PORT"}')
+        try:
+            url = url_of(given["url"])
+        except InvalidEncoding as error:
+            raise Refused(400, "invalid_request", str(error)) from error
+        _in_writer(service, lambda: service.add_peer(url))
+        return answer({"url": url}, 202)
+
+
+def _overview(links: Links) -> dict[str, Any]:
+    peering = links.peering
+    return {
+        "url": peering.url,
+        "peers": [
+            {
+                "peer": peer.id,
+                "url": peer.url,
+                "reachable": peer.reachable,
+                "since": peer.since,
+                "height": peer.height,
+                "head": peer.head,
+                "final_height": peer.final_height,
+            }
+            for peer in peering.overview()
+        ],
+        "addresses": [
+            {"url": each.url, "trusted": each.trusted, "failures": each.failures, "reason": each.reason}
+            for each in peering.addresses
+        ],
+        "discouraged": [
+            {"who": who, "until": each.until, "reason": each.reason} for who, each in peering.book.discouraged.items()
+        ],
+    }
