@@ -23,7 +23,8 @@ from chain.keys import Key
 from chain.params import Genesis
 from chain.schema import Hash, from_object
 from chain.state import Account, Attested, Dataset, Finality, Job, Model, ValidatorSet, Version
-from chain.transactions import Payload, Signed, VoteCheckpoint, body_of, sign
+from chain.state.membership import Membership, Misconduct
+from chain.transactions import Payload, ReportMisconduct, Signed, VoteCheckpoint, body_of, sign
 
 CBOR = "application/vnd.ipld.dag-cbor"
 #: Bytes of the largest answer that is read.
@@ -355,6 +356,23 @@ class NodeClient:
 
     def validators(self) -> ValidatorSet:
         return _to_view(ValidatorSet, self._object("/validators")).value
+
+    def membership(self) -> Membership:
+        """The set in force, the change under way, who is admitted, and what admissions must be signed for."""
+        return _to_view(Membership, self._object("/membership")).value
+
+    def misconduct(self) -> list[Misconduct]:
+        """Who was slashed and why, by address."""
+        return [view.value for view in self._views(Misconduct, "/misconduct")]
+
+    def evidence(self) -> list[ReportMisconduct]:
+        """Contradictions that this node has caught and the chain does not have yet: sign one and send it."""
+        items = self._object("/evidence")["items"]
+        return [from_object(ReportMisconduct, report) for report in items]
+
+    def escrowed(self, address: str) -> int:
+        """What open jobs hold of the rewards that the address has offered."""
+        return int(self._object(f"/accounts/{address}")["escrowed"])
 
     def finality(self) -> View[Finality]:
         """What is justified and final by the head's own state; ``head`` and ``height`` say which head that is."""
