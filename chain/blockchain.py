@@ -85,6 +85,8 @@ class Entry:
     work: int
     """Expected hashes of the branch from genesis up to and with this block."""
     events: tuple[Event, ...]
+    recent: tuple[Header, ...] = ()
+    """What the next block's target follows from (:func:`chain.work.window`), of blocks no longer kept as well."""
 
     @property
     def parent(self) -> Hash:
@@ -336,7 +338,8 @@ class Blockchain:
         if state.digest != block.commitment.state:
             raise BadStateDigest(state.digest, block.commitment.state, "commitment.state")
         total = parent.work + work.work_of(block.header.target)
-        return Entry(block, block.id, parent.height + 1, state, total, events)
+        recent = work.window(self.params, parent.recent, block.header)
+        return Entry(block, block.id, parent.height + 1, state, total, events, recent)
 
     def _take_waiting(self, tree: Tree, accepted: list[Entry], now: int) -> Tree:
         """Add the orphans whose parents have come, and theirs."""
@@ -421,7 +424,7 @@ class Blockchain:
     # ------------------------------------------------------------------ building
 
     def _next_target(self, parent: Entry) -> int:
-        return work.next_target(self.params, (parent.block.header,))
+        return work.next_target(self.params, parent.recent)
 
     def build(self, transactions: Iterable[Signed], miner: Address, time: int) -> Template:
         """A block on the head with those of ``transactions`` that apply, in their order.
@@ -477,7 +480,7 @@ def genesis_entry(genesis: Genesis, params: Params) -> Entry:
     """Block 0: nobody mined it, and it is valid, justified and final by definition."""
     state = genesis_state(genesis, params)
     block = genesis_block(genesis, params, state.digest)
-    return Entry(block, block.id, 0, state, 0, ())
+    return Entry(block, block.id, 0, state, 0, (), work.window(params, (), block.header))
 
 
 def _finality(entry: Entry, genesis: Hash) -> tuple[int, Hash, int, Hash]:

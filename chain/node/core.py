@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from chain import pacing
 from chain.blockchain import Blockchain, Entry, Kind, Result, Tree
-from chain.blocks import Block
+from chain.blocks import Block, Header
 from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
@@ -22,6 +22,7 @@ from chain.schema import Address, Hash
 from chain.state import BlockDraft, State, next_deadline
 from chain.store import Snapshot, Store, StoredBlock, StoreError
 from chain.transactions import Signed, VoteCheckpoint
+from chain.work import window, window_size
 
 #: Milliseconds since 1970 UTC.
 Clock = Callable[[], int]
@@ -104,6 +105,7 @@ class Node:
         self.genesis = genesis
         self.params = params
         self.miner = miner
+        self._renewal_ms = pacing.renewal_ms(params)
         self._store = store
         self._clock = clock
         self._transport: Transport = Alone() if transport is None else transport
@@ -120,6 +122,8 @@ class Node:
         self._votes: dict[Address, VoteCheckpoint] = {}
         self._next_expiry: int | None = None
         self._task: Task | None = None
+        self._task_since = 0
+        self._task_quorum = False
         self._numbers = 0
         self._head_since = clock()
         self._take_pending([data for _, data in store.pending()])
@@ -347,7 +351,7 @@ class Node:
     def next_time(self) -> int | None:
         """When :meth:`on_time` has something to do; None: not before something comes.
 
-        Milliseconds since 1970 UTC.  A block that is being mined is not counted.
+        Milliseconds since 1970 UTC.  A block that is being mined counts when it is to be made anew.
         """
         times = [block.header.time - self.params.max_future_ms for block in self.chain.early]
         if self._next_expiry is not None:
@@ -356,20 +360,41 @@ class Node:
             due = self._mining_time()
             if due is not None:
                 times.append(due)
+        elif self._renewal_ms is not None:
+            times.append(self._task_since + self._renewal_ms)
         return min(times, default=None)
 
     def on_time(self) -> Task | None:
-        """Do what is due; the block to be mined now, the same one until it is found or the head changes."""
+        """Do what is due; the block to be mined now.
+
+        The same one until it is found or the head changes or, with a target interval, until it is outdated.
+        """
         now = self._clock()
         for block in self.chain.due(now):
             self.receive_block(block)
         if self._next_expiry is not None and self._next_expiry <= now:
             self._refresh()
+        if self._task is not None and self._outdated(now):
+            self._task = None
         if self._task is None:
             due = self._mining_time()
             if due is not None and due <= now:
-                self._task = self._build(now)
+                self._task, self._task_since, self._task_quorum = self._build(now), now, self._quorum()
         return self._task
+
+    def _outdated(self, now: int) -> bool:
+        """Whether the block being mined is to be made anew.
+
+        Checkpoint votes make a block final only where those for it are in the very next one. So a quorum of them
+        is taken up at once; everything else waits for its turn.
+        """
+        if self._renewal_ms is None:
+            return False
+        return not 0 <= now - self._task_since < self._renewal_ms or (not self._task_quorum and self._quorum())
+
+    def _quorum(self) -> bool:
+        """Whether the votes that wait complete a quorum on the head."""
+        return pacing.completes_quorum(self.head.state, self.head.id, self._votes.items())
 
     def _mining_time(self) -> int | None:
         head = self.head
@@ -459,5 +484,18 @@ def _root(params: Params, store: Store) -> Entry | None:
         block = Block.decode(stored.data, params.max_block_bytes)
         state = State.from_snapshot(snapshot.data)
         if state.digest == block.commitment.state and store.branch_at(stored.height) == block.id:
-            return Entry(block, block.id, stored.height, state, stored.work, ())
+            recent = _recent(params, store, stored.height)
+            return Entry(block, block.id, stored.height, state, stored.work, (), recent)
     return None
+
+
+def _recent(params: Params, store: Store, height: int) -> tuple[Header, ...]:
+    """The headers up to a height of the head's branch that the next target follows from."""
+    found: tuple[Header, ...] = ()
+    for each in range(max(0, height + 1 - window_size(params)), height + 1):
+        block = store.branch_at(each)
+        stored = None if block is None else store.block(block)
+        if stored is None:
+            raise StoreError(f"the database lacks the block at height {each}: the file is damaged; restore a copy")
+        found = window(params, found, Block.decode(stored.data, params.max_block_bytes).header)
+    return found
