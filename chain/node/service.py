@@ -23,7 +23,7 @@ from chain.errors import ChainError, InvalidEncoding
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node, Receipt
 from chain.node.events import Bell
-from chain.node.miner import Miner, default_cores
+from chain.node.miner import Miner
 from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
@@ -84,10 +84,9 @@ class Service:
         self._miner = Miner(
             found=lambda number, nonce: self._inbox.put(_Found(number, nonce)),
             lost=lambda: self._inbox.put(_MinerLost()),
-            cores=default_cores(node.params),
         )
         self._mining: int | None = None
-        self._pause_until = 0.0
+        self._pause_until: float | None = None
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
         self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
 
@@ -162,11 +161,13 @@ class Service:
                     self._mining = None
                     self._pause_until = time.monotonic() + RETRY_SECONDS
             self._mine()
+            if self.node.seq != self.log.seq:
+                self.log.update()
         except (sqlite3.OperationalError, OSError) as error:
             _log.error("the disk refused a write; trying again", reason=str(error))
             self._pause_until = time.monotonic() + RETRY_SECONDS
-        if self.node.seq != before:
-            self.log.update()
+            if any(isinstance(each, _Found) for each in items):
+                self._mining = None  # what was found may be lost with it: the search begins again
         if self.node.seq != before or submissions:
             self.bell.ring()
 
@@ -174,9 +175,8 @@ class Service:
         """What has come in; waits for it, or until something is due."""
         due = self.node.next_time()
         timeout = None if due is None else max(0.0, due / 1000 - time.time())
-        pause = self._pause_until - time.monotonic()
-        if pause > 0:
-            timeout = pause if timeout is None else max(timeout, pause)
+        if self._pause_until is not None:
+            timeout = max(0.0, self._pause_until - time.monotonic())
         items: list[_Item] = []
         with suppress(queue.Empty):
             items.append(self._inbox.get(timeout=timeout))
@@ -197,8 +197,10 @@ class Service:
             each.answer.set_result(answer)
 
     def _mine(self) -> None:
-        if self._pause_until > time.monotonic():
-            return
+        if self._pause_until is not None:
+            if self._pause_until > time.monotonic():
+                return
+            self._pause_until = None
         task = self.node.on_time()
         number = None if task is None else task.number
         if number == self._mining:
