@@ -23,7 +23,7 @@ from chain.errors import ChainError, InvalidEncoding
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node, Receipt
 from chain.node.events import Bell
-from chain.node.miner import Miner
+from chain.node.miner import Miner, default_cores
 from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
@@ -84,6 +84,7 @@ class Service:
         self._miner = Miner(
             found=lambda number, nonce: self._inbox.put(_Found(number, nonce)),
             lost=lambda: self._inbox.put(_MinerLost()),
+            cores=default_cores(node.params),
         )
         self._mining: int | None = None
         self._pause_until: float | None = None
