@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -9,9 +11,11 @@ import pytest
 from chain import work
 from chain.blockchain import KEPT_BELOW_FINAL, PRUNE_EVERY, Kind
 from chain.blocks import Block
+from chain.client import NodeClient
 from chain.errors import BadTarget
 from chain.keys import Key
 from chain.node.core import SNAPSHOT_EVERY
+from chain.node.service import run
 from chain.params import OPEN
 from chain.schema import Address
 from chain.transactions import Transfer
@@ -89,6 +93,8 @@ def test_the_target_is_known_though_the_blocks_it_follows_from_are_forgotten_or_
     finalise(timed)
     assert timed.node.chain.final.height > SNAPSHOT_EVERY
     assert timed.node.chain.lowest >= KEPT_BELOW_FINAL - PRUNE_EVERY
+    lowest = timed.node.chain.at_height(timed.node.chain.lowest)
+    assert lowest.recent == tuple(headers(timed, lowest.height)[-N - 1 :])
     expected = work.next_target(TIMED, headers(timed, timed.node.head.height))
     timed.start()
     assert timed.node.chain.lowest > SNAPSHOT_EVERY
@@ -125,3 +131,31 @@ def test_votes_that_come_while_the_next_block_is_mined_make_the_head_final_all_t
     timed.latency = lambda index: 100 * index
     finalise(timed)
     assert timed.node.head.height <= 4
+
+
+def test_a_node_of_the_open_network_mines_without_being_asked_and_takes_up_after_a_restart(net, tmp_path):
+    genesis = replace(net.genesis(), network=OPEN.name)
+    height = 0
+    for _ in range(2):
+        stop, ready = threading.Event(), threading.Event()
+        ports: list[int] = []
+
+        def on_ready(port, ports=ports, ready=ready):
+            ports.append(port)
+            ready.set()
+
+        thread = threading.Thread(target=run, args=(tmp_path, "127.0.0.1", 0, genesis, net.miner, stop, on_ready))
+        thread.start()
+        try:
+            assert ready.wait(20)
+            with closing(NodeClient(f"http://127.0.0.1:{ports[0]}", timeout=5)) as client:
+                seen = client.chain()["height"]
+                assert seen >= height
+                page = client.events()
+                while client.chain()["height"] <= seen:
+                    page = client.events(page.next, wait=20)
+                height = client.chain()["height"]
+        finally:
+            stop.set()
+            thread.join(20)
+        assert not thread.is_alive()
