@@ -35,6 +35,8 @@ from runtime.settings import DataFolder
 DATABASE = "chain.sqlite"
 #: Transactions written together at most.
 BATCH = 500
+#: Largest request body, bytes, that is read at all; the API itself takes a transaction and no more.
+MAX_BODY = 16 * 1024 * 1024
 #: Seconds an answer may take while the disk is slow.
 ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
@@ -269,7 +271,7 @@ def run(
         service.start()
         try:
             app = create_app(service)
-            serving.serve(app, host, port, on_ready=on_ready, stop=stop, listener=listener)
+            serving.serve(app, host, port, max_body=MAX_BODY, on_ready=on_ready, stop=stop, listener=listener)
         finally:
             service.close()
             log.close()

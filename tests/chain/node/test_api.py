@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -73,6 +74,12 @@ class TestHostileRequests:
         with requests.get(f"{served.url}/log?tail=1", headers=headers, stream=True, timeout=5) as response:
             assert response.status_code == 200
             assert any(line.startswith(b"data: ") for line in response.iter_lines())
+
+    def test_a_body_of_a_gigabyte_is_refused_before_it_is_sent(self, served):
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"POST /transactions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
     def test_a_name_of_any_length_is_shown_cut(self, served):
         response = requests.get(f"{served.url}/jobs/{'a' * 100_000}", timeout=5)
