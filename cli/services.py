@@ -96,7 +96,11 @@ def worker_options(command: F) -> F:
     options: list[Any] = [
         click.option("--name", default="worker", show_default=True, help="Names its cache; shown to others."),
         click.option("--wallet", help="The key it signs with [default: NAME]."),
-        click.option("--memory", type=int, help="Bound on its training process's data, MiB."),
+        click.option(
+            "--memory",
+            type=click.IntRange(min=1),
+            help="Bound on its training process's data, MiB (Linux holds it; macOS does not).",
+        ),
     ]
     for option in [data_option, level_option, node_option, store_option, broker_option, *options]:
         command = option(command)
