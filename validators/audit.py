@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.blockchain import Blockchain, Kind
+from chain.blockchain import Blockchain
 from chain.blocks import Block
 from chain.client import NodeClient
 from chain.errors import ChainError
 from chain.params import NETWORKS, Genesis
 from chain.state import Job, Model, State, Version, version_key
+from chain.tree import Kind
 from ipfs.store import ContentStore
 from learning.errors import LearningError
 from learning.records import recipe_of

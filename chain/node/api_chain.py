@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from chain.blocks import Block
-from chain.node.core import Standing
 from chain.node.http import (
     CBOR,
     MAX_PAGE,
@@ -26,6 +25,7 @@ from chain.node.http import (
     seconds,
     wants_cbor,
 )
+from chain.node.interface import Standing
 from chain.node.service import Service
 from chain.schema import to_object
 from chain.work import work_of

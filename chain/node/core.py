@@ -7,26 +7,22 @@ then, and on the disk before it is in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from chain import pacing
-from chain.blockchain import Blockchain, Entry, Kind, Result, Tree
-from chain.blocks import Block, Header
+from chain.blocks import Block
 from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
+from chain.node.interface import Alone, Clock, Receipt, Standing, Status, Task, Transport
+from chain.node.loading import load, stored
 from chain.params import Genesis, Params
-from chain.schema import Address, Hash
-from chain.state import BlockDraft, State, next_deadline
-from chain.store import Snapshot, Store, StoredBlock, StoreError
+from chain.schema import Address
+from chain.state import BlockDraft, next_deadline
+from chain.store import Snapshot, Store
 from chain.transactions import Signed, VoteCheckpoint
-from chain.work import window, window_size
-
-#: Milliseconds since 1970 UTC.
-Clock = Callable[[], int]
-Status = Literal["pending", "included", "final", "dropped"]
+from chain.tree import Entry, Kind, Result, Tree
 
 #: Final blocks between two snapshots of the state.
 SNAPSHOT_EVERY = 256
@@ -36,54 +32,6 @@ DRAFT_MS = 50
 #: Dropped transactions whose reason is remembered, and their bytes, at most.
 DROPPED_KEPT = 10_000
 DROPPED_BYTES = 16 * 1024 * 1024
-
-
-class Transport(Protocol):
-    """How what is new here reaches other nodes; called after it is on the disk."""
-
-    def transactions(self, signed: Sequence[Signed]) -> None:
-        """Transactions that were not known before."""
-
-    def blocks(self, blocks: Sequence[Block]) -> None:
-        """Valid blocks that were not known before, parents first."""
-
-
-class Alone:
-    """The transport of a node without peers."""
-
-    def transactions(self, signed: Sequence[Signed]) -> None:
-        """Nobody to tell."""
-
-    def blocks(self, blocks: Sequence[Block]) -> None:
-        """Nobody to tell."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A transaction is on this node's disk: waiting, or in a block already."""
-
-    transaction: str
-    status: Status
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a transaction stands."""
-
-    status: Status
-    height: int | None = None
-    block: str | None = None
-    signed: Signed | None = None
-    error: ChainError | None = None
-    """Why it was dropped, or why it cannot be in the next block yet."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A block that lacks its nonce, and the number by which the miner's answer names it."""
-
-    number: int
-    block: Block
 
 
 class Node:
@@ -109,7 +57,7 @@ class Node:
         self._store = store
         self._clock = clock
         self._transport: Transport = Alone() if transport is None else transport
-        self.chain = _load(genesis, params, store)
+        self.chain = load(genesis, params, store)
         self.pool = Mempool(params, self.chain.genesis_id)
         self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
         self._dropped_size = 0
@@ -320,7 +268,7 @@ class Node:
         events = block_events(result.connected, result.disconnected, self._seq)
         with self._store.write():
             for entry in result.accepted:
-                self._store.put_block(_stored(entry))
+                self._store.put_block(stored(entry))
             for entry in result.disconnected:
                 self._store.set_disconnected(entry.height, entry.id)
             for entry in result.connected:
@@ -427,75 +375,3 @@ class Node:
         if result.kind is not Kind.NEW_HEAD and result.reason is not None:
             raise result.reason
         return result
-
-
-def _stored(entry: Entry) -> StoredBlock:
-    return StoredBlock(entry.id, entry.height, entry.work, entry.block.encode())
-
-
-def _load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
-    """The tree as the store has it: replayed from the newest snapshot, or from genesis."""
-    chain = Blockchain(genesis, params)
-    first = store.branch_at(0)
-    if first is None:
-        with store.write():
-            store.set_meta("genesis", genesis.to_json())
-            store.put_block(_stored(chain.head))
-            store.set_connected(0, chain.head.id, [])
-        return chain
-    if first != chain.genesis_id:
-        raise StoreError(
-            f"the database holds the chain of genesis {first}, this network's is {chain.genesis_id}: "
-            "name another data folder, or start with the genesis this one was made with"
-        )
-    root = _root(params, store)
-    if root is not None:
-        below = _below(store, root)
-        chain = Blockchain(genesis, params, root, below)
-    for stored in store.blocks_above(chain.head.height):
-        block = Block.decode(stored.data, params.max_block_bytes)
-        if chain.entry(block.header.parent) is not None:
-            chain.add(block, block.header.time)
-    expected = store.branch_at(chain.head.height)
-    if expected != chain.head.id:
-        raise StoreError(
-            f"the database's head at height {chain.head.height} is {expected}, replaying its blocks gives "
-            f"{chain.head.id}: the file is damaged, or was written under other rules; restore a copy"
-        )
-    return chain
-
-
-def _below(store: Store, root: Entry) -> dict[int, Hash]:
-    """Ids of the blocks under ``root`` that votes above it may still name."""
-    found = {}
-    for height in range(root.state.finality.final_height, root.height):
-        block = store.branch_at(height)
-        if block is not None:
-            found[height] = Hash(block)
-    return found
-
-
-def _root(params: Params, store: Store) -> Entry | None:
-    """The newest undamaged snapshot as the entry to replay from."""
-    for snapshot in store.snapshots():
-        stored = store.block(snapshot.block)
-        if stored is None:
-            continue
-        block = Block.decode(stored.data, params.max_block_bytes)
-        state = State.from_snapshot(snapshot.data)
-        if state.digest == block.commitment.state and store.branch_at(stored.height) == block.id:
-            recent = _recent(params, store, stored.height)
-            return Entry(block, block.id, stored.height, state, stored.work, (), recent)
-    return None
-
-
-def _recent(params: Params, store: Store, height: int) -> tuple[Header, ...]:
-    """The headers up to a height of the head's branch that the next target follows from."""
-    found: tuple[Header, ...] = ()
-    for each in range(max(0, height + 1 - window_size(params)), height + 1):
-        block = store.branch_at(each)
-        stored = None if block is None else store.block(block)
-        if stored is None:
-            raise StoreError(f"the database lacks the block at height {each}: the file is damaged; restore a copy")
-        found = window(params, found, Block.decode(stored.data, params.max_block_bytes).header)
-    return found

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from chain.errors import ChainError, InvalidEncoding
 from chain.node.blocklog import BlockLog
-from chain.node.core import Node, Receipt
+from chain.node.core import Node
 from chain.node.events import Bell
+from chain.node.interface import Receipt
 from chain.node.miner import Miner, default_cores
 from chain.params import NETWORKS, Genesis
 from chain.schema import Address

@@ -20,7 +20,6 @@ import pytest
 import requests
 
 from chain import work
-from chain.blockchain import Kind
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.client import NodeClient
 from chain.encoding import cid_of, read_raw, to_json, write_raw
@@ -59,6 +58,7 @@ from chain.transactions import (
     body_of,
     sign,
 )
+from chain.tree import Kind
 
 CBOR, JSON = "application/vnd.ipld.dag-cbor", "application/vnd.ipld.dag-json"
 VALIDATORS = [Key(bytes([n]) * 32) for n in (1, 2, 3, 4)]

@@ -222,3 +222,11 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         thread.join(15)
     parts.close()
     assert [thread.name for thread in threads if thread.is_alive()] == []
+
+
+@pytest.fixture(scope="session")
+def iris(network):
+    """The network with Iris registered and one version of `iris-nb` in service; the document of its job."""
+    network.dataset()
+    bayes = {"class": "sklearn.naive_bayes.GaussianNB", "params": {}}
+    return network.adopted(network.client.train("iris-nb", "iris", bayes))

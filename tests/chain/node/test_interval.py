@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from chain import work
-from chain.blockchain import KEPT_BELOW_FINAL, PRUNE_EVERY, Kind
+from chain.blockchain import KEPT_BELOW_FINAL, PRUNE_EVERY
 from chain.blocks import Block
 from chain.client import NodeClient
 from chain.errors import BadTarget
@@ -19,6 +19,7 @@ from chain.node.service import run
 from chain.params import OPEN
 from chain.schema import Address
 from chain.transactions import Transfer
+from chain.tree import Kind
 
 #: Four hashes a block at first, two at least: these tests are about times.
 TIMED = replace(
