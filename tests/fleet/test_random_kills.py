@@ -25,6 +25,8 @@ BAYES = "sklearn.naive_bayes.GaussianNB"
 PARTITIONS = 4
 #: The longest pause between two kills, in seconds.
 PAUSE = 2.5
+#: Seconds that a job is given: what keeps killing a partition's workers keeps it from being done.
+DEADLINE = 300
 EVERYTHING = "everything"
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(1800)]
@@ -55,14 +57,14 @@ def test_kills_at_random_moments(fleet):
     fleet.ready()
     told = f"ASSAY_SEED={seed}\n" + "\n".join(story)
     for job in jobs:
-        document = fleet.closed(job, 400)
+        document = fleet.closed(job, DEADLINE + 60)
+        print(document["state"], document["reason"] or "", flush=True)  # noqa: T201
         if document["state"] != "adopted":  # what three deaths of its workers in one partition come to
             assert document["state"] == "expired", (told, document)
             assert document["reason"], told
             continue
         assert document["adopted"], told
         fleet.assert_nothing_trained_twice_over(job)
-    print([(fleet.job(job)["state"]) for job in jobs], flush=True)  # noqa: T201
     for transfer in transfers:
         assert fleet.node.wait_transaction(transfer, "final", 30)["status"] == "final", told
     chain = check_chain(fleet.node, fleet.genesis, lambda height, of: None)
@@ -76,7 +78,7 @@ def test_kills_at_random_moments(fleet):
 def opened(fleet, model: str) -> list[str]:
     """A new job, if the coordinator is there to take it; what it answers is acknowledged."""
     try:
-        return [fleet.client.train(model, "iris", BAYES, partitions=PARTITIONS, deadline=120)]
+        return [fleet.client.train(model, "iris", BAYES, partitions=PARTITIONS, deadline=DEADLINE)]
     except (CoordinatorUnavailable, Problem):
         return []
 
