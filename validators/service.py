@@ -63,6 +63,7 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> int:
         stop.wait()
         wake.set()
         threads[-1].join(FINISH)
+        log.info("validator ends", name=settings.name)
     return 1 if broken.is_set() else 0
 
 

@@ -24,6 +24,7 @@ def connection(redis_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(redis_url) as found:
         found.delete(PREFIX + ME)
         yield found
+        found.delete(PREFIX + ME)
 
 
 @pytest.fixture
