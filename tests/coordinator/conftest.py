@@ -113,11 +113,11 @@ class MemoryBroker:
         self.sent: list[Task] = []
         self.halted = threading.Event()
 
-    def send(self, task: Task) -> None:
+    def send(self, task: Task, genesis: str) -> None:
         self.sent.append(task)
         self.tasks.put(task)
 
-    def workers(self) -> list[Worker]:
+    def workers(self, genesis: str) -> list[Worker]:
         return [Worker(key.address, "test", "") for key in WORKERS]
 
     def ping(self) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from coordinator import scheduler
-from workers.app import AGGREGATE, QUEUE, TRAIN, make_app, own_queue
+from workers.app import AGGREGATE, TRAIN, make_app, own_queue, shared_queue
 
 APP = make_app("redis://127.0.0.1:1/0")
 
@@ -26,9 +26,12 @@ def test_a_task_is_acknowledged_late_one_at_a_time_and_without_a_result() -> Non
 
 
 def test_the_scheduler_s_names_are_the_workers_own() -> None:
+    genesis, other = "0123456789abcdef" * 4, "f" * 64
     task = scheduler.Task("job", 0, 0, None, "0xabc")
-    assert (scheduler.TRAIN, scheduler.AGGREGATE, scheduler.QUEUE) == (TRAIN, AGGREGATE, QUEUE)
-    assert task.queue == own_queue("0xabc")
+    assert (scheduler.TRAIN, scheduler.AGGREGATE) == (TRAIN, AGGREGATE)
+    assert task.queue(genesis) == own_queue(genesis, "0xabc") == "assay.0123456789abcdef.0xabc"
+    assert scheduler.Task("job", 0, 0, 1).queue(genesis) == shared_queue(genesis) == "assay.0123456789abcdef"
+    assert not {shared_queue(genesis), own_queue(genesis, "0xabc")} & {shared_queue(other), own_queue(other, "0xabc")}
 
 
 def test_a_broker_s_url_may_be_a_socket_s() -> None:

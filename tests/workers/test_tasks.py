@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import redis
 
-from workers.app import QUEUE, TRAIN, make_app
+from workers.app import TRAIN, make_app, shared_queue
+from workers.heartbeat import key_of
 from workers.tasks import Losses
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +122,7 @@ class Fleet:
 
     def task(self, job: str, partition: int = 0) -> None:
         kwargs = {"job": job, "attempt": 0, "round": 0, "partition": partition}
-        self.app.send_task(TRAIN, kwargs=kwargs, queue=QUEUE)
+        self.app.send_task(TRAIN, kwargs=kwargs, queue=shared_queue(self.node.genesis_hash()))
 
     def place(self, job: str, partition: int = 0) -> Any:
         return self.node.job(job).round_list[0].partitions[partition]
@@ -218,7 +219,7 @@ def test_a_signal_ends_it_at_once_also_while_it_trains(fleet: Fleet, number: sig
     assert time.monotonic() - begun < 5
     fleet.until(lambda: not any(_alive(pid) for pid in pool))
     with redis.Redis.from_url(fleet.broker) as connection:
-        assert connection.get(f"assay:worker:{fleet.key.address}") is None
+        assert connection.get(key_of(fleet.node.genesis_hash(), fleet.key.address)) is None
     fleet.how.write_text("")
     fleet.process = fleet.start()
 
