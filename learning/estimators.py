@@ -34,6 +34,7 @@ from learning.catalogue import (
     LISTS,
     MAX_LAYERS,
     MERGE,
+    NOT_NULL,
     Entry,
 )
 from learning.errors import InvalidSpec
@@ -235,8 +236,8 @@ def _param(entry: Entry, name: object, value: object) -> Any:
         raise InvalidSpec(f"{where}: expected {expected}, came {_show(value)}")
     if name == "metric" and given not in DISTANCES:
         raise InvalidSpec(f"{where}: expected one of {', '.join(sorted(DISTANCES))}, came {_show(given)}")
-    if name == "n_neighbors" and given is None:
-        raise InvalidSpec(f"{where}: expected a number of neighbours, came null")
+    if given is None and name in NOT_NULL.get(entry.type, ()):
+        raise InvalidSpec(f"{where}: expected a number, or the parameter left out, came null")
     return given
 
 
