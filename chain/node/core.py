@@ -270,9 +270,9 @@ class Node:
             for entry in result.accepted:
                 self._store.put_block(stored(entry))
             for entry in result.disconnected:
-                self._store.set_disconnected(entry.height, entry.id)
+                self._store.set_disconnected(entry.height, entry.id, _transactions(entry))
             for entry in result.connected:
-                self._store.set_connected(entry.height, entry.id, [signed.id for signed in entry.block.transactions])
+                self._store.set_connected(entry.height, entry.id, _transactions(entry))
             self._forget_gone()
             self._store.drop_pending(included)
             self._store.put_pending([(signed.id, self._clock(), signed.data) for signed in returned])
@@ -375,3 +375,8 @@ class Node:
         if result.kind is not Kind.NEW_HEAD and result.reason is not None:
             raise result.reason
         return result
+
+
+def _transactions(entry: Entry) -> list[str]:
+    """Ids of the block's transactions, in order."""
+    return [signed.id for signed in entry.block.transactions]
