@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,8 +145,8 @@ class Service:
                 self._step()
         except BaseException as error:  # noqa: BLE001 - no node without its writer
             self.error = error
+            self.stop.set()  # before it is told, which can fail as well
             _log.critical("the node stops", reason=str(error), exc_info=error)
-            self.stop.set()
         finally:
             self._miner.close()
 
@@ -267,15 +267,16 @@ def run(
         if params is None:
             raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
         node = Node(genesis, params, store, clock, miner)
-        log = BlockLog(data.blockchain_log, store.events)
-        service = Service(node, store, log, stop, _run_id(store))
-        service.start()
-        try:
+        with closing(BlockLog(data.blockchain_log, store.events)) as log:
+            service = Service(node, store, log, stop, _run_id(store))
+            # Before any other thread works: making its routes parses code, and so does printing a traceback, which
+            # CPython 3.11 cannot do in two threads at once ("AST constructor recursion depth mismatch", gh-106905).
             app = create_app(service)
-            serving.serve(app, host, port, max_body=MAX_BODY, on_ready=on_ready, stop=stop, listener=listener)
-        finally:
-            service.close()
-            log.close()
+            service.start()
+            try:
+                serving.serve(app, host, port, max_body=MAX_BODY, on_ready=on_ready, stop=stop, listener=listener)
+            finally:
+                service.close()
         if service.error is not None:
             raise service.error
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,7 @@ from chain.blocks import Block
 from chain.client import NodeClient, NodeError, NodeUnavailable
 from chain.errors import ConflictingFinality
 from chain.finality import choose_vote
+from chain.node import api
 from chain.node.core import Node
 from chain.node.service import DATABASE, Service, _Found, _Submission, run
 from chain.store import Store, StoreError
@@ -214,6 +216,28 @@ def test_two_final_branches_stop_the_node_loudly(tmp_path, net, monkeypatch):
     monkeypatch.setattr(Node, "next_time", conflict)
     with pytest.raises(ConflictingFinality, match="one final block"):
         run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, threading.Event())
+
+
+def test_a_node_stops_also_where_telling_of_it_fails(tmp_path, net, monkeypatch):
+    def fail(*_args, **_fields):
+        raise ConflictingFinality("one final block", "two")
+
+    monkeypatch.setattr(Node, "next_time", fail)
+    monkeypatch.setattr("chain.node.service._log", SimpleNamespace(critical=fail))
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with pytest.raises(ConflictingFinality, match="one final block"):
+        run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, threading.Event())
+
+
+def test_the_application_is_made_before_any_thread_works(tmp_path, net, monkeypatch):
+    """CPython 3.11 cannot parse code in two threads at once, as making routes and printing a traceback do."""
+    order: list[str] = []
+    make, start = api.create_app, Service.start
+    monkeypatch.setattr(api, "create_app", lambda service: order.append("application") or make(service))
+    monkeypatch.setattr(Service, "start", lambda self: order.append("threads") or start(self))
+    stop = threading.Event()
+    run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, stop, lambda _: stop.set())
+    assert order == ["application", "threads"]
 
 
 def test_a_disk_that_refuses_is_asked_again(served, net, monkeypatch):
