@@ -13,6 +13,9 @@ from celery import Celery
 #: The names under which the scheduler sends tasks.
 TRAIN = "assay.train"
 AGGREGATE = "assay.aggregate"
+#: Seconds in which the pool's process has to have the learning libraries loaded. Celery's own 4 are too few where the
+#: machine is busy: it kills the process then, begins another, and so on.
+LOADED_WITHIN = 60.0
 
 
 def shared_queue(genesis: str) -> str:
@@ -38,6 +41,7 @@ def make_app(broker: str) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=LOADED_WITHIN,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,

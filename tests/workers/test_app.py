@@ -25,6 +25,10 @@ def test_a_task_is_acknowledged_late_one_at_a_time_and_without_a_result() -> Non
     assert not APP.conf.worker_enable_remote_control
 
 
+def test_a_process_that_trains_has_time_to_load_what_it_needs_on_a_busy_machine() -> None:
+    assert APP.conf.worker_proc_alive_timeout >= 60
+
+
 def test_the_scheduler_s_names_are_the_workers_own() -> None:
     genesis, other = "0123456789abcdef" * 4, "f" * 64
     task = scheduler.Task("job", 0, 0, None, "0xabc")
