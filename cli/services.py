@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from learning import slim
 from runtime import guard, logs, settings, signals
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,6 +76,7 @@ def validator(data: str, log_level: str, node_url: str, store: str | None, name:
     """
     guard.watch_parent()
     logs.configure(name, log_level)
+    slim.leave_out_pandas()
     from validators.service import ValidatorSettings, run
 
     folder = settings.DataFolder(data)
@@ -142,6 +144,7 @@ def run_worker(
     """Run a worker with the options above; `changes` replace fields of its settings. Ends the process."""
     guard.watch_parent()
     logs.configure(name, log_level)
+    slim.leave_out_pandas()
     from workers.service import run
     from workers.settings import WorkerSettings
 
@@ -179,6 +182,7 @@ def coordinator(
     """
     guard.watch_parent()
     logs.configure("coordinator", log_level)
+    slim.leave_out_pandas()
     from coordinator.service import run
     from coordinator.settings import Settings
 
