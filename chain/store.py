@@ -188,10 +188,13 @@ class Store:
             [(transaction, block, height, i) for i, transaction in enumerate(transactions)],
         )
 
-    def set_disconnected(self, height: int, block: str) -> None:
-        """The block has left the head's branch."""
+    def set_disconnected(self, height: int, block: str, transactions: Sequence[str]) -> None:
+        """The block with these transactions has left the head's branch."""
         self._writer.execute("DELETE FROM branch WHERE height = ? AND id = ?", (height, block))
-        self._writer.execute("DELETE FROM included WHERE block = ?", (block,))
+        # By their ids, which are the key: by the block alone, every transaction there ever was would be looked at.
+        self._writer.executemany(
+            "DELETE FROM included WHERE id = ? AND block = ?", [(each, block) for each in transactions]
+        )
 
     def put_pending(self, transactions: Iterable[tuple[str, int, bytes]]) -> None:
         """Keep signed transactions, each as (id, milliseconds of arrival, bytes)."""

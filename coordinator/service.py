@@ -58,7 +58,8 @@ def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], Non
             on_ready(port)
 
     try:
-        return serve(app, settings.host, settings.port, on_ready=ready, stop=stop, listener=listener)
+        most = settings.longest_body
+        return serve(app, settings.host, settings.port, max_body=most, on_ready=ready, stop=stop, listener=listener)
     finally:
         stop.set()
         found.follower.wake()

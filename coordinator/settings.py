@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Bytes of an upload's fields and of the form's own lines, on top of the file.
+FORM_BYTES = 1 << 20
 #: Names that mean this machine whatever the resolver says (RFC 6761, 6.3).
 LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
 
@@ -49,6 +51,11 @@ class Settings:
     def folder(self) -> Path:
         """The coordinator's own."""
         return self.data / "coordinator"
+
+    @property
+    def longest_body(self) -> int:
+        """Bytes of the longest request body that any route reads."""
+        return max(self.max_upload + FORM_BYTES, self.max_body)
 
     @property
     def store_address(self) -> str:

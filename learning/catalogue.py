@@ -106,6 +106,14 @@ FIXED: Final[Mapping[str, str]] = {
 # Parameters that take a list of numbers; every other one takes null, true/false, a number or a text.
 LISTS: Final = frozenset({"hidden_layer_sizes", "feature_range", "priors"})
 
+# Parameters that scikit-learn's own constraints let be null, and its training does not (scikit-learn 1.9: p and
+# n_neighbors are compared with numbers, Lasso's solver takes max_iter as a C integer).
+NOT_NULL: Final[Mapping[type[Any], frozenset[str]]] = {
+    KNeighborsClassifier: frozenset({"n_neighbors", "p"}),
+    KNeighborsRegressor: frozenset({"n_neighbors", "p"}),
+    Lasso: frozenset({"max_iter"}),
+}
+
 # Upper bounds, so that one job cannot ask a worker for an unbounded training. Values are inclusive.
 BOUNDS: Final[Mapping[str, int]] = {
     "n_estimators": 2_000,

@@ -13,7 +13,6 @@ scikit-learn means different things by them (`max_features`: all features, or on
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,9 +34,11 @@ from learning.catalogue import (
     LISTS,
     MAX_LAYERS,
     MERGE,
+    NOT_NULL,
     Entry,
 )
 from learning.errors import InvalidSpec
+from runtime import strict_json
 
 MAX_SPEC_BYTES = 16_384
 MAX_STEPS = 4
@@ -170,8 +171,8 @@ def _read(spec: Mapping[str, Any] | str) -> dict[str, Any]:
         if not spec.lstrip().startswith("{"):
             return {"class": spec.strip()}
         try:
-            spec = json.loads(spec, object_pairs_hook=_no_duplicates)
-        except (ValueError, RecursionError) as error:
+            spec = strict_json.loads(spec, object_pairs_hook=_no_duplicates)
+        except ValueError as error:
             raise InvalidSpec(f"the estimator's spec is not JSON: {error}") from None
     if not isinstance(spec, Mapping):
         raise InvalidSpec(f'expected an estimator as {{"class": ..., "params": {{...}}}}, came {_show(spec)}')
@@ -235,8 +236,8 @@ def _param(entry: Entry, name: object, value: object) -> Any:
         raise InvalidSpec(f"{where}: expected {expected}, came {_show(value)}")
     if name == "metric" and given not in DISTANCES:
         raise InvalidSpec(f"{where}: expected one of {', '.join(sorted(DISTANCES))}, came {_show(given)}")
-    if name == "n_neighbors" and given is None:
-        raise InvalidSpec(f"{where}: expected a number of neighbours, came null")
+    if given is None and name in NOT_NULL.get(entry.type, ()):
+        raise InvalidSpec(f"{where}: expected a number, or the parameter left out, came null")
     return given
 
 

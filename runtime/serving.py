@@ -6,15 +6,19 @@ A server that forks or outlives its parent would be one more process to guard; w
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
+from waitress.task import ErrorTask
 
 from runtime.logs import get_logger
+from runtime.problems import CONTENT_TYPE, Problem
 from runtime.streams import (
     HEARTBEAT,
     MAX_STREAMS,
@@ -92,6 +96,27 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """What waitress refuses before the application hears of it, as a problem document like every other error."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        detail = str(error.body)
+        if error.code == 413:
+            most = self.channel.adj.max_request_body_size - 1
+            detail = f"the request has more than {most} bytes, which is the most that is read here"
+        body = (json.dumps(Problem(error.code, detail=detail).to_dict()) + "\n").encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", CONTENT_TYPE))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = _Refusal
+
+
 def _with_streams(app: WSGIApplication, places: Streams, stop: threading.Event) -> WSGIApplication:
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ[STREAMS_KEY] = places
@@ -108,6 +133,7 @@ def serve(
     *,
     threads: int = THREADS,
     max_streams: int = MAX_STREAMS,
+    max_body: int = MAX_BODY,
     on_ready: Callable[[int], None] | None = None,
     stop: threading.Event,
     listener: socket.socket | None = None,
@@ -120,6 +146,9 @@ def serve(
         0 takes a free one; ``on_ready`` is told which, once connections are accepted.
     max_streams
         Streams and long polls at a time, see :func:`runtime.streams.streams`.
+    max_body
+        Largest request body, bytes; a longer one is refused with 413, by its announced length before anything of it
+        is read, or else where it becomes too long.
     listener
         A socket from :func:`listen`, for a service that must have its port before it loads the rest.
 
@@ -141,8 +170,9 @@ def serve(
         connection_limit=1000,
         # Gives requests `waitress.client_disconnected`, so that a stream ends with its client.
         channel_request_lookahead=1,
-        max_request_body_size=MAX_BODY,
+        max_request_body_size=max_body + 1,  # the first size that waitress refuses
     )
+    server.channel_class = _Channel
 
     # Threads wake the loop when they have written; after the end their descriptor may be somebody else's.
     pull_trigger = server.pull_trigger

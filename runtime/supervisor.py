@@ -14,6 +14,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -32,13 +33,15 @@ BACKOFF_FIRST = 0.5
 BACKOFF_LAST = 30.0
 #: A child that lived this long, in seconds, starts again at the first backoff.
 LIVED_WELL = 30.0
+#: Times that a child which a signal killed is started again while the fleet is starting.
+STARTS_AGAIN = 3
 _READY_POLL = 0.02
 
 _log = get_logger(__name__)
 
 
 class ChildFailedError(RuntimeError):
-    """A child ended, or was not ready in time, while the fleet was starting."""
+    """A child ended by itself, was killed too often, or was not ready in time, while the fleet was starting."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Supervisor:
         self._children: list[Child] = []
         self._running: dict[str, _Running] = {}
         self._failures: dict[str, int] = {}
+        self._killed: Counter[str] = Counter()
         self._due: dict[str, float] = {}
         self._inbox: queue.SimpleQueue[_Exited | None] = queue.SimpleQueue()
         self._leash = Leash()
@@ -105,8 +109,9 @@ class Supervisor:
     def start(self, stop: threading.Event | None = None) -> None:
         """Start all children in order; returns when all are ready, or ``stop`` was set.
 
-        Raises :class:`ChildFailedError`, with the last lines of the child's log, after stopping those that
-        run.
+        A child that a signal kills meanwhile is started again, :data:`STARTS_AGAIN` times at most: it may have been
+        the system, for want of memory, or an operator. Raises :class:`ChildFailedError`, with the last lines of the
+        child's log, after stopping those that run.
         """
         self.logs.mkdir(parents=True, exist_ok=True)
         self._thread.start()
@@ -159,10 +164,9 @@ class Supervisor:
             while waiting and not self._stop.is_set():
                 exited = self._next(0.0)
                 if exited is not None:
-                    del self._running[exited.name]
-                    raise ChildFailedError(
-                        self._epitaph(exited.name, f"ended with {_code(exited.code)} while starting")
-                    )
+                    child = self._start_again(exited)
+                    waiting = [*(other for other in waiting if other is not child), child]
+                    deadline = time.monotonic() + READY_WITHIN
                 waiting = [child for child in waiting if child.ready is not None and not child.ready()]
                 if waiting and time.monotonic() > deadline:
                     name = waiting[0].name
@@ -171,6 +175,18 @@ class Supervisor:
                     self._stop.wait(_READY_POLL)
             if self._stop.is_set():
                 return
+
+    def _start_again(self, exited: _Exited) -> Child:
+        """Start a child again that was killed while the fleet is starting; raises for any other end."""
+        del self._running[exited.name]
+        (child,) = (child for child in self._children if child.name == exited.name)
+        what = f"ended with {_code(exited.code)} while starting"
+        if not child.restart or exited.code >= 0 or self._killed[child.name] >= STARTS_AGAIN:
+            raise ChildFailedError(self._epitaph(child.name, what))
+        self._killed[child.name] += 1
+        self._say(f"{child.name} {what} (log: {self.logs / f'{child.name}.log'}); starting it again")
+        self._spawn(child)
+        return child
 
     def _spawn(self, child: Child) -> None:
         with open(self.logs / f"{child.name}.log", "ab") as log:

@@ -10,20 +10,28 @@ from __future__ import annotations
 
 from celery import Celery
 
-#: The queue that every worker reads.
-QUEUE = "assay"
 #: The names under which the scheduler sends tasks.
 TRAIN = "assay.train"
 AGGREGATE = "assay.aggregate"
+#: Seconds in which the pool's process has to have the learning libraries loaded. Celery's own 4 are too few where the
+#: machine is busy: it kills the process then, begins another, and so on.
+LOADED_WITHIN = 60.0
 
 
-def own_queue(address: str) -> str:
+def shared_queue(genesis: str) -> str:
+    """The queue that every worker of a network reads. It is named by the genesis block's hash, so that networks on
+    one broker do not take each other's tasks."""
+    return f"assay.{genesis[:16]}"
+
+
+def own_queue(genesis: str, address: str) -> str:
     """The queue of one worker: what only the holder of an accepted update may do is sent there."""
-    return f"{QUEUE}.{address}"
+    return f"{shared_queue(genesis)}.{address}"
 
 
 def make_app(broker: str) -> Celery:
-    """An application on ``broker``, a URL of the Redis protocol as Celery writes it (``redis://`` or ``redis+socket://``)."""
+    """An application on ``broker``, a URL of the Redis protocol as Celery writes it (``redis://`` or
+    ``redis+socket://``). It has no queue of its own: whoever sends names one."""
     app = Celery("assay", broker=broker, set_as_current=False)
     app.conf.update(
         task_serializer="json",
@@ -32,8 +40,8 @@ def make_app(broker: str) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=False,
-        task_default_queue=QUEUE,
         worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=LOADED_WITHIN,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_enable_remote_control=False,

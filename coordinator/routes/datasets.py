@@ -16,6 +16,7 @@ from coordinator.documents import ColumnDocument, DatasetDocument, DatasetList
 from coordinator.problems import bad_field, from_pydantic, unknown
 from coordinator.registering import as_v1, register_dataset
 from coordinator.routes.paging import page
+from coordinator.settings import FORM_BYTES
 from ipfs.errors import ContentError
 from runtime.problems import Problem
 
@@ -49,7 +50,7 @@ def _by_cid(json_data: schemas.DatasetIn) -> tuple[DatasetDocument, int]:
 
 def _upload(found: Services) -> tuple[DatasetDocument, int]:
     limit = found.settings.max_upload
-    request.max_content_length = limit + (1 << 20)  # the fields and the form's own lines come on top
+    request.max_content_length = limit + FORM_BYTES
     try:
         fields = schemas.DatasetFields.model_validate(request.form.to_dict())
     except ValidationError as error:

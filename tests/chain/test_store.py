@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from chain.blockchain import genesis_entry
 from chain.params import DEVELOPMENT, Genesis
 from chain.schema import Address
 from chain.store import Place, Snapshot, Store, StoredBlock, StoredEvent, StoreError
+from chain.tree import genesis_entry
 
 
 def block(name: str, height: int) -> StoredBlock:
@@ -64,7 +64,7 @@ def test_a_block_that_left_the_branch_takes_its_transactions_along(store):
         store.put_block(block("b", 1))
         store.set_connected(1, "a", ["t1", "t2"])
     with store.write():
-        store.set_disconnected(1, "a")
+        store.set_disconnected(1, "a", ["t1", "t2"])
         store.set_connected(1, "b", ["t2"])
     assert store.branch_at(1) == "b"
     assert store.included("t1") is None
@@ -75,8 +75,23 @@ def test_a_block_that_left_the_branch_takes_its_transactions_along(store):
 def test_the_order_of_connecting_first_does_not_matter(store):
     with store.write():
         store.set_connected(1, "b", ["t"])
-        store.set_disconnected(1, "a")
+        store.set_disconnected(1, "a", ["t", "u"])
     assert store.branch_at(1) == "b"
+    assert store.included("t") == Place("b", 1, 0)
+
+
+def test_leaving_the_branch_costs_what_the_block_holds_whatever_the_chain_holds(store):
+    """No statement scans a table: the plan of each is a search by a key."""
+    said: list[str] = []
+    with store.write():
+        store.set_connected(1, "a", ["t"])
+        store._writer.set_trace_callback(said.append)
+        store.set_disconnected(1, "a", ["t"])
+        store._writer.set_trace_callback(None)
+    assert len(said) == 2
+    for statement in said:
+        plan = store._writer.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+        assert [row[3].split()[0] for row in plan] == ["SEARCH"], (statement, plan)
 
 
 def test_blocks_come_in_the_order_of_their_acceptance(store):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +78,9 @@ def test_every_class_is_accepted_alone_and_behind_scaling_and_can_be_built(path:
         ([], "regression", ["expected an estimator"]),
         (of("sklearn.neighbors.KNeighborsClassifier", metric="pyfunc"), "classification", ["metric", "euclidean"]),
         (of("sklearn.neighbors.KNeighborsClassifier", n_neighbors=None), "classification", ["n_neighbors"]),
+        (of("sklearn.neighbors.KNeighborsClassifier", p=None), "classification", ["'p'", "a number", "null"]),
+        ('{"class":"sklearn.neighbors.KNeighborsRegressor","params":{"p":null}}', "regression", ["'p'", "null"]),
+        (of("sklearn.linear_model.Lasso", max_iter=None), "regression", ["max_iter", "a number", "null"]),
         (of("sklearn.naive_bayes.GaussianNB", priors=[0.5, 0.6]), "classification", ["priors", "sum to 1"]),
         (of("sklearn.neural_network.MLPClassifier", hidden_layer_sizes=[0]), "classification", ["1 or more"]),
         (of("sklearn.neural_network.MLPClassifier", hidden_layer_sizes=[2] * 99), "classification", ["16 layers"]),
@@ -92,6 +97,30 @@ def test_every_fixed_parameter_is_refused_by_name() -> None:
         for name in FIXED.keys() & CATALOGUE[path].type._parameter_constraints.keys():
             with pytest.raises(InvalidSpec, match=name):
                 check_spec(of(path, **{name: None}), CATALOGUE[path].task or "")
+
+
+def _nullable() -> list[tuple[str, str]]:
+    """Class and parameter where null is accepted."""
+    found = []
+    for path in ESTIMATORS:
+        for name in sorted(CATALOGUE[path].type._parameter_constraints.keys() - FIXED.keys()):
+            with contextlib.suppress(InvalidSpec):
+                check_spec(of(path, **{name: None}), CATALOGUE[path].task or "")
+                found.append((path, name))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(("path", "name"), _nullable())
+def test_where_null_is_accepted_training_takes_it(path: str, name: str) -> None:
+    entry = CATALOGUE[path]
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    targets = (rows[:, 0] > 0).astype(int) if entry.task == "classification" else rows[:, 0]
+    params: dict[str, Any] = {name: None}
+    if "n_estimators" in entry.type._parameter_constraints:
+        params["n_estimators"] = 2
+    model = parse_spec(of(path, **params), entry.task or "").build(7).fit(rows, targets)
+    assert model.predict(rows).shape == (40,)
 
 
 def test_a_whole_number_serves_where_a_fraction_is_meant() -> None:

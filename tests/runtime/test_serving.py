@@ -46,6 +46,17 @@ class Served:
         return time.monotonic() - before
 
 
+def answer_to(port: int, request: bytes) -> tuple[int, dict]:
+    """Status and problem document."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(request)
+        with http.client.HTTPResponse(connection) as response:
+            response.begin()
+            assert response.getheader("Content-Type") == "application/problem+json"
+            assert response.getheader("Connection") == "close"
+            return response.status, json.loads(response.read())
+
+
 @pytest.fixture
 def app():
     app = flask.Flask(__name__)
@@ -183,3 +194,46 @@ def test_a_port_can_be_taken_before_the_application_is_loaded(app):
     assert serve(app, "127.0.0.1", port, stop=stop, listener=holder) == port
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+HEAD = b"POST /length HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.fixture
+def bounded(app):
+    """Bodies of 1000 bytes are read, and no longer ones."""
+
+    @app.post("/length")
+    def length():
+        return str(len(flask.request.get_data()))
+
+    made = Served(app, max_body=1000)
+    yield made
+    for connection in made.connections:
+        connection.close()
+    made.end()
+
+
+def test_a_body_that_is_announced_too_long_is_refused_before_it_is_sent(bounded):
+    status, document = answer_to(bounded.port, HEAD + b"Content-Length: 1001\r\n\r\n")
+    assert (status, document["status"]) == (413, 413)
+    assert "more than 1000 bytes" in document["detail"]
+
+
+def test_a_body_of_no_announced_length_is_refused_where_it_becomes_too_long(bounded):
+    chunk = b"%x\r\n%s\r\n" % (600, b"x" * 600)
+    status, document = answer_to(bounded.port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk + chunk)
+    assert (status, document["status"]) == (413, 413)
+
+
+def test_a_body_of_the_most_bytes_is_read(bounded):
+    connection = http.client.HTTPConnection("127.0.0.1", bounded.port, timeout=10)
+    bounded.connections.append(connection)
+    connection.request("POST", "/length", b"x" * 1000)
+    assert connection.getresponse().read() == b"1000"
+
+
+def test_what_is_no_http_is_refused_with_a_problem_document(bounded):
+    status, document = answer_to(bounded.port, HEAD + b"Content-Length: many\r\n\r\n")
+    assert (status, document["title"]) == (400, "Bad Request")
+    assert document["detail"]

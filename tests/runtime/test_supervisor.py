@@ -168,6 +168,68 @@ def test_a_child_that_fails_while_starting_stops_the_rest_and_shows_its_log(flee
     assert journal.read_text().endswith("stop node\n")
 
 
+def _killed(name: str, tmp_path: Path, times: int, **options) -> Child:
+    """Kills itself so many times, then lives and is ready."""
+    lives, mark = tmp_path / f"{name}.lives", tmp_path / f"{name}.mark"
+    code = (
+        "import os, signal, sys\n"
+        "with open(sys.argv[1], 'a+') as lives:\n"
+        "    lives.write('x')\n"
+        "if os.path.getsize(sys.argv[1]) <= int(sys.argv[3]):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "open(sys.argv[2], 'w').close()\n"
+        "signal.pause()"
+    )
+    return Child(name, [sys.executable, "-c", code, str(lives), str(mark), str(times)], ready=mark.exists, **options)
+
+
+def test_a_child_that_is_killed_while_the_fleet_starts_is_started_again(fleet, journal, said, tmp_path):
+    fleet.add(_recorder("node", journal))
+    fleet.add(_killed("worker", tmp_path, module.STARTS_AGAIN))
+    fleet.add(_recorder("last", journal))
+    fleet.start()
+    assert list(fleet.pids()) == ["node", "worker", "last"]
+    assert len(said) == module.STARTS_AGAIN
+    assert all("worker ended with signal SIGKILL while starting" in line for line in said)
+    assert all("starting it again" in line for line in said)
+    assert not fleet.broken.is_set()
+
+
+def test_a_child_of_an_earlier_stage_is_started_again_too_and_waited_for(fleet, journal, said):
+    fleet.add(_recorder("node", journal))
+    mark = Path(f"{journal}.node")
+
+    def node_was_killed() -> bool:
+        if not said:
+            if mark.exists():
+                mark.unlink()
+                os.kill(fleet.pids()["node"], signal.SIGKILL)
+            return False
+        return mark.exists()
+
+    fleet.add(_recorder("late", journal, ready=node_was_killed))
+    fleet.start()
+    assert journal.read_text().splitlines().count("start node") == 2
+    assert set(fleet.pids()) == {"node", "late"}
+    assert len(said) == 1
+
+
+def test_a_child_that_is_killed_again_and_again_while_starting_ends_the_fleet(fleet, journal, said, tmp_path):
+    fleet.add(_recorder("node", journal))
+    fleet.add(_killed("worker", tmp_path, module.STARTS_AGAIN + 1))
+    with pytest.raises(ChildFailedError, match="worker ended with signal SIGKILL"):
+        fleet.start()
+    assert len(said) == module.STARTS_AGAIN
+    assert fleet.pids() == {}
+
+
+def test_a_child_that_is_not_to_be_restarted_is_not_while_the_fleet_starts(fleet, said, tmp_path):
+    fleet.add(_killed("once", tmp_path, 1, restart=False))
+    with pytest.raises(ChildFailedError, match="once ended with signal SIGKILL"):
+        fleet.start()
+    assert said == []
+
+
 def test_a_program_that_does_not_exist_is_an_error_at_start(fleet):
     fleet.add(Child("nothing", ["/nonexistent/program"]))
     with pytest.raises(FileNotFoundError):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from chain import work
-from chain.blockchain import Entry
 from chain.blocks import Header, check_header, is_early
 from chain.errors import BadParent
 from chain.node.core import Node
 from chain.schema import Hash
+from chain.tree import Entry
 
 #: Headers before a block that its target may depend on: LWMA-1's window and one more.
 ANCESTORS = 91
