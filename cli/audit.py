@@ -119,11 +119,14 @@ def show(console: Console, found: Audit, known: bool) -> None:
     for comparison in found.comparisons:
         mark = "" if comparison.matches else "   NOT SO"
         beside = "" if comparison.matches else f" (stated: {comparison.stated})"
-        console.print(f"{comparison.what:<13} {comparison.found}{beside}{mark}", highlight=False, soft_wrap=True)
+        gap = " " if len(comparison.what) < 14 else ": "
+        console.print(f"{comparison.what:<13}{gap}{comparison.found}{beside}{mark}", highlight=False, soft_wrap=True)
     approvals = ", ".join(short(address, 12) for address in version.approvals)
-    console.print(f"approved by   {approvals}", highlight=False)
+    console.print(f"approved by   {approvals}", highlight=False, soft_wrap=True)
     console.print(
-        f"adopted in    block {version.height}, {'final' if found.final else 'NOT FINAL YET'}", highlight=False
+        f"adopted in    block {version.height}, {'final' if found.final else 'NOT FINAL YET'}",
+        highlight=False,
+        soft_wrap=True,
     )
     certificate = found.certificate
     console.print(
@@ -138,13 +141,16 @@ def show(console: Console, found: Audit, known: bool) -> None:
             f"undecided     {len(found.foreign)} statements were made in another software environment; "
             "audit in the image that made them",
             highlight=False,
+            soft_wrap=True,
         )
     if not known:
         console.print(
             "note          the validators are those of the node's own genesis; name the one you know with --genesis",
             highlight=False,
+            soft_wrap=True,
         )
-    console.print(f"{found.verdict.upper()}: {found.model.name} version {version.number}", highlight=False)
+    verdict = f"{found.verdict.upper()}: {found.model.name} version {version.number}"
+    console.print(verdict, highlight=False, soft_wrap=True)
 
 
 def document(found: Audit) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +29,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class FleetOptions:
-    """What `assay up` was told. `ipfs` None: the embedded store; `broker` None: a Valkey of the fleet's own.
-    `worker_programs` replaces the program of single workers, by name (the demo's cheat)."""
+    """What `assay up` was told. `ipfs` None: the embedded store; `broker` None: a Valkey of the fleet's own."""
 
     data: DataFolder
     port: int
@@ -39,7 +37,6 @@ class FleetOptions:
     workers: int = 2
     ipfs: str | None = None
     broker: str | None = None
-    worker_programs: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,11 +153,6 @@ def read_endpoints(data: DataFolder) -> Endpoints:
     return Endpoints(**data.read_endpoints())
 
 
-def describe(endpoints: Endpoints) -> str:
-    """`endpoints.json`, as text."""
-    return json.dumps(endpoints.to_dict(), indent=2)
-
-
 def _children(options: FleetOptions, endpoints: Endpoints, own: brokers.Broker | None) -> Iterator[Child]:
     data = str(options.data.path)
     node = NodeClient(endpoints.node, timeout=2)
@@ -175,13 +167,11 @@ def _children(options: FleetOptions, endpoints: Endpoints, own: brokers.Broker |
     # Two heaps of glibc's instead of eight a core: services of many threads then hold less memory.
     numbers = {**numeric.PINS, "MALLOC_ARENA_MAX": "2"}
     reach = ("--node", endpoints.node, "--store", endpoints.store, "--data", data)
-    programs = dict(options.worker_programs)
     for number in range(options.workers):
         name = worker_name(number + 1)
-        command = programs.get(name) or service("worker")
         yield Child(
             name,
-            (*command, *reach, "--broker", endpoints.broker, "--name", name, "--wallet", name),
+            service("worker", *reach, "--broker", endpoints.broker, "--name", name, "--wallet", name),
             env=numbers,
             stage="all",
         )

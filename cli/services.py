@@ -49,6 +49,10 @@ def node(data: str, log_level: str, host: str, port: int, genesis: str | None, w
 
     folder = settings.DataFolder(data)
     path = Path(genesis) if genesis else folder.node / "genesis.json"
+    if not path.exists():
+        raise click.ClickException(
+            f"no genesis at {path}: name the network's with --genesis; `assay up` makes one for this machine"
+        )
     service.run(
         folder.path,
         host,
@@ -114,7 +118,7 @@ def worker_options(command: F) -> F:
             help="Bound on its training process's data, MiB (Linux holds it; macOS does not).",
         ),
     ]
-    for option in [data_option, level_option, node_option, store_option, broker_option, *options]:
+    for option in reversed([data_option, level_option, node_option, store_option, broker_option, *options]):
         command = option(command)
     return command
 

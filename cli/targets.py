@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -29,21 +30,31 @@ store_option = click.option(
 
 
 def coordinator(data: str, url: str | None) -> Client:
-    """The coordinator at `url`, or of the fleet on `data`, or at the default address."""
-    found = _endpoints(data)
-    return Client(url or (found.coordinator if found else DEFAULT_URL))
+    """The coordinator at `url`, or of the fleet on `data`; at the default address where nothing was named."""
+    if url:
+        return Client(url)
+    found = _running(data)
+    return Client(found.coordinator if found else DEFAULT_URL)
 
 
 def node(data: str, url: str | None) -> NodeClient:
-    """The node at `url`, or of the fleet on `data`, or at the default address."""
-    found = _endpoints(data)
-    return NodeClient(url or (found.node if found else NODE_URL))
+    """The node at `url`, or of the fleet on `data`; at the default address where nothing was named."""
+    if url:
+        return NodeClient(url)
+    found = _running(data)
+    return NodeClient(found.node if found else NODE_URL)
 
 
 def store(data: str, where: str | None) -> ContentStore:
     """The store at `where`, or of the fleet on `data` (the embedded one while none runs there)."""
     found = _endpoints(data)
     return open_store(where or (found.store if found else str(DataFolder(data).store)))
+
+
+def _running(data: str) -> Endpoints | None:
+    """The fleet on `data`. Raises `EndpointsError` where none runs on a folder that was named: whatever answers at
+    the default address is then another fleet, which nobody meant."""
+    return _endpoints(data) if Path(data) == DEFAULT else read_endpoints(DataFolder(data))
 
 
 def _endpoints(data: str) -> Endpoints | None:

@@ -19,11 +19,21 @@ from coordinator.documents import JobDocument
 @click.option("--model", required=True, help="The model; registered with the default policy if it does not exist.")
 @click.option("--estimator", required=True, help="A scikit-learn class by its full name, or JSON.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter of the estimator.")
-@click.option("--partitions", type=int, default=4, show_default=True)
-@click.option("--rounds", type=int, default=1, show_default=True)
-@click.option("--partitioning", type=click.Choice(["disjoint", "bootstrap"]), default="disjoint", show_default=True)
+@click.option("--partitions", type=int, default=4, show_default=True, help="Shares of the rows, 1 to 256.")
+@click.option("--rounds", type=int, default=1, show_default=True, help="Rounds; each goes on from the last model.")
 @click.option(
-    "--aggregation", type=click.Choice(["auto", "average", "merge", "ensemble"]), default="auto", show_default=True
+    "--partitioning",
+    type=click.Choice(["disjoint", "bootstrap"]),
+    default="disjoint",
+    show_default=True,
+    help="Each row in one partition, or rows drawn with replacement.",
+)
+@click.option(
+    "--aggregation",
+    type=click.Choice(["auto", "average", "merge", "ensemble"]),
+    default="auto",
+    show_default=True,
+    help="How the updates become one model; auto: as suits the estimator.",
 )
 @click.option("--deadline", type=float, help="Seconds for each round [default: the coordinator's].")
 @click.option("--attempts", type=int, help="Attempts, where votes disprove an update [default: 2].")

@@ -17,6 +17,16 @@ class ClientError(Exception):
     """Base of what this client raises."""
 
 
+def _reason(error: BaseException) -> str:
+    """The operating system's own words where there are some: requests' are the address three times over."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, OSError) and inner.strerror and not isinstance(inner, requests.RequestException):
+            return inner.strerror.lower()
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
+
+
 class CoordinatorUnavailable(ClientError):  # noqa: N818 - the failure's name, as users read it
     """Nobody answers at `url`, or the answer is not a coordinator's."""
 
@@ -45,8 +55,10 @@ class Problem(ClientError):  # noqa: N818
         super().__init__(status, title, detail, code, self.errors)
 
     def __str__(self) -> str:
-        fields = "".join(f"\n  {field}: {message}" for field, message in self.errors)
-        return f"{self.detail or self.title} ({self.status}){fields}"
+        said = self.detail or self.title
+        told = (f"{field}: {message}" for field, message in self.errors)
+        fields = "".join(f"\n  {line}" for line in told if line not in said)  # one wrong field is the detail already
+        return f"{said} ({self.status}){fields}"
 
 
 class Transport:
@@ -95,7 +107,7 @@ class Transport:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise CoordinatorUnavailable(self.url, str(error)) from error
+            raise CoordinatorUnavailable(self.url, _reason(error)) from error
 
     def _json(self, response: requests.Response) -> dict[str, Any]:
         try:
@@ -135,7 +147,7 @@ class Transport:
 
     def _stream(self, path: str, last: str | None) -> Iterator[tuple[str | None, str]]:
         """(id, data) of each Server-Sent Event until the stream ends. The format:
-        https://html.spec.whatwg.org/ multipage/server-sent-events.html."""
+        https://html.spec.whatwg.org/multipage/server-sent-events.html."""
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
         response = self._send("GET", path, headers=headers, stream=True)
         with response:

@@ -1,4 +1,4 @@
-"""The protocol that both content stores fulfil. DESIGN.md, section 4."""
+"""The protocol that both content stores fulfil."""
 
 from __future__ import annotations
 

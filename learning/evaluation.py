@@ -176,5 +176,4 @@ METRICS: Final[Mapping[str, Metric]] = {
     "neg_mean_squared_error": Metric(REGRESSION, _neg_mean_squared_error),
     "neg_mean_absolute_error": Metric(REGRESSION, _neg_mean_absolute_error),
 }
-DIRECTIONS: Final[Mapping[str, int]] = dict.fromkeys(METRICS, 1)
 DEFAULT_METRIC: Final[Mapping[str, str]] = {CLASSIFICATION: "accuracy", REGRESSION: "r2"}

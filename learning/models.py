@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from learning.catalogue import CLASSIFICATION
 from learning.errors import InvalidData
 from learning.estimators import Plan
 
@@ -142,8 +141,3 @@ def _votes(model: Model, matrix: Floats) -> Floats:
     votes = np.zeros((len(matrix), model.classes))
     votes[np.arange(len(matrix)), model.predict(matrix)] = 1.0
     return votes
-
-
-def task_classes(task: str, classes: int) -> int:
-    """K for classification, 0 for regression: how models and artifacts write the task down."""
-    return classes if task == CLASSIFICATION else 0

@@ -18,10 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from runtime import numeric
 
 numeric.pin()  # before any test imports numpy
+
+# How long an example takes says how busy the machine is; what must be quick has a benchmark.
+settings.register_profile("assay", deadline=None)
+settings.load_profile("assay")
 
 _STARTS_WITHIN = 30.0  # seconds
 _NO_NETWORK = {  # a Kubo of our own: no peers, no reports, no ports but its API's

@@ -122,8 +122,9 @@ def test_a_file_that_is_missing_is_named(assay: Callable[..., Any], tmp_path: Pa
     node = subprocess.run(command, capture_output=True, text=True, check=False)
     assert node.returncode == 1
     assert "genesis.json" in node.stderr
+    assert "--genesis" in node.stderr
     assert "Traceback" not in node.stderr
-    ran = assay("wallet", "send", "nobody", "0x" + "ab" * 20, 5, "--data", tmp_path)
+    ran = assay("wallet", "send", "nobody", "0x" + "ab" * 20, 5, "--data", tmp_path, "--node", "http://127.0.0.1:1")
     assert ran.status == 1
     assert "nobody" in ran.err
 

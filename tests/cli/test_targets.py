@@ -8,7 +8,7 @@ import pytest
 
 from cli import targets
 from coordinator.client import DEFAULT_URL
-from runtime.settings import DataFolder
+from runtime.settings import DEFAULT, DataFolder, EndpointsError
 
 THERE = {
     "coordinator": "http://127.0.0.1:5999",
@@ -42,11 +42,20 @@ def test_or_the_one_that_is_named(running: str, tmp_path: Path) -> None:
     store.close()
 
 
-def test_or_the_usual_one(tmp_path: Path) -> None:
-    nowhere = str(tmp_path / "nothing")
-    assert targets.node(nowhere, None).url == targets.NODE_URL
-    with targets.coordinator(nowhere, None) as client:
+def test_or_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert targets.node(str(DEFAULT), None).url == targets.NODE_URL
+    with targets.coordinator(str(DEFAULT), None) as client:
         assert client.url == DEFAULT_URL
+
+
+def test_a_folder_that_is_named_and_has_no_fleet_never_means_another_fleet(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nothing")
+    with pytest.raises(EndpointsError, match="assay up --data"):
+        targets.node(nowhere, None)
+    with pytest.raises(EndpointsError, match="assay up --data"):
+        targets.coordinator(nowhere, None)
+    assert targets.node(nowhere, "http://127.0.0.1:1").url == "http://127.0.0.1:1"
     store = targets.store(nowhere, None)
     assert store.name.endswith("nothing/store"), "the embedded one, with or without a fleet"
     store.close()

@@ -60,7 +60,8 @@ def stream(*events: tuple[int, dict[str, Any]]) -> Answer:
 
 
 def test_nobody_there_is_said_with_what_to_do() -> None:
-    with Client("http://127.0.0.1:1") as client, pytest.raises(CoordinatorUnavailable, match="assay up"):
+    expected = r"^no coordinator answers at http://127.0.0.1:1 \(connection refused\). Start one with `assay up`"
+    with Client("http://127.0.0.1:1") as client, pytest.raises(CoordinatorUnavailable, match=expected):
         client.chain()
 
 
@@ -73,6 +74,10 @@ def test_a_problem_keeps_its_fields(serve) -> None:
         client.train("m", "d", "sklearn.linear_model.Ridge")
     assert caught.value.errors == (("partitions", "too many"),)
     assert "partitions: too many" in str(caught.value)
+
+
+def test_what_the_detail_says_already_is_not_said_twice() -> None:
+    assert str(Problem(400, "Bad Request", "name: too long", errors=[("name", "too long")])) == "name: too long (400)"
 
 
 @pytest.mark.parametrize("text", [b"<html>", b"[]", b"", b"\xff"])

@@ -72,7 +72,7 @@ class Coordinator:
 
 
 def work(connection: redis.Redis, context: WorkerContext, stop: threading.Event, done: list[str]) -> None:
-    """A worker that reads Celery's messages itself."""
+    """A worker that reads Celery's messages itself; `done` gets the outcome of each training."""
     shared = f"assay.{context.client.genesis_hash()[:16]}"
     queues = [shared, f"{shared}.{context.key.address}"]
     while not stop.is_set():
@@ -82,9 +82,8 @@ def work(connection: redis.Redis, context: WorkerContext, stop: threading.Event,
         message = json.loads(found[1])  # type: ignore[index]
         ids = json.loads(base64.b64decode(message["body"]))[1]
         name = message["headers"]["task"]
-        done.append(name)
         if name == "assay.train":
-            train_partition(context, ids["job"], ids["attempt"], ids["round"], ids["partition"])
+            done.append(train_partition(context, ids["job"], ids["attempt"], ids["round"], ids["partition"]))
         else:
             aggregate_round(context, ids["job"], ids["attempt"], ids["round"])
 
@@ -125,7 +124,7 @@ def test_killed_in_the_middle_of_a_job_with_all_messages_lost(network, broker: s
         assert again == job
         *_, last = second.client.watch(job)
         assert (last["state"], last["final"]) == ("adopted", True)
-        assert done.count("assay.train") == 8
+        assert done.count("submitted") == 8, done  # what a busy machine makes overdue is sent again, and left alone
         assert second.client.predict("restarted", [[5.1, 3.5, 1.4, 0.2]])["predictions"] == ["setosa"]
         with second.client._send("GET", f"/api/v1/jobs/{job}", stream=True):
             assert second.end(signal.SIGTERM) < 5

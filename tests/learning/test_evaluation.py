@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics
 
 from learning.errors import InvalidSpec
-from learning.evaluation import DIRECTIONS, LOWEST, METRICS, check_metric, confusion, micro
+from learning.evaluation import LOWEST, METRICS, check_metric, confusion, micro
 
 RANDOM = np.random.default_rng(5)
 
@@ -68,11 +68,6 @@ def test_r2_of_a_target_without_spread() -> None:
 )
 def test_a_score_is_rounded_half_to_even_from_the_exact_value(value: float, score: int) -> None:
     assert micro(value) == score
-
-
-def test_greater_is_better_for_every_metric() -> None:
-    assert set(DIRECTIONS.values()) == {1}
-    assert DIRECTIONS.keys() == METRICS.keys()
 
 
 def test_a_metric_of_the_other_task_is_refused() -> None:
