@@ -1,4 +1,4 @@
-"""`assay chain`: status, blocks, log."""
+"""`assay chain`: status, blocks, log, misconduct."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from chain.schema import to_object
 from cli import targets
 from cli.output import emit, json_option, short, table
 from runtime import signals
@@ -15,7 +16,7 @@ from runtime import signals
 
 @click.group()
 def chain() -> None:
-    """Look at the chain: status, blocks, log."""
+    """Look at the chain: status, blocks, log, misconduct."""
 
 
 @chain.command()
@@ -76,6 +77,24 @@ def log(tail: int, follow: bool, data: str, node: str | None) -> None:
     there = min(tail, client.events().next)  # events are numbered from 1, and each is one line
     for line in lines if follow else itertools.islice(lines, there):
         click.echo(line)
+
+
+@chain.command()
+@targets.data_option
+@targets.node_option
+@json_option
+def misconduct(data: str, node: str | None, as_json: bool) -> None:
+    """List validators that contradicted themselves: slashed, or caught by this node and not reported yet."""
+    client = targets.node(data, node)
+    slashed, caught = client.misconduct(), [report.validator for report in client.evidence()]
+    document = {"slashed": [to_object(each) for each in slashed], "caught": caught}
+
+    def human() -> str:
+        rows = [(e.validator, e.height, e.burned, short(e.reporter), e.reason) for e in slashed]
+        lines = [table(("validator", "block", "burned", "reported by", "reason"), rows)]
+        return "\n".join([*lines, *(f"{who}  caught, not on the chain yet" for who in caught)])
+
+    emit(document, as_json, human)
 
 
 def _time(milliseconds: int) -> str:

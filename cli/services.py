@@ -35,11 +35,23 @@ level_option = click.option("--log-level", default="info", show_default=True, he
 @click.option("--port", type=int, default=7001, show_default=True)
 @click.option("--genesis", type=click.Path(exists=True, dir_okay=False), help="[default: DATA/node/genesis.json]")
 @click.option("--wallet", default="node", show_default=True, help="Wallet that its blocks name as their miner.")
-def node(data: str, log_level: str, host: str, port: int, genesis: str | None, wallet: str) -> None:
-    """Run a node: keep the chain, mine, serve it over HTTP.
+@click.option("--peers", multiple=True, metavar="URL", help="Another node, http://HOST:PORT; once for each.")
+@click.option("--advertise", metavar="URL", help="Where other nodes reach this one [default: where it listens].")
+def node(
+    data: str,
+    log_level: str,
+    host: str,
+    port: int,
+    genesis: str | None,
+    wallet: str,
+    peers: tuple[str, ...],
+    advertise: str | None,
+) -> None:
+    """Run a node: keep the chain, mine, serve it over HTTP, agree with its peers.
 
     \b
     assay node --data /srv/node --genesis genesis.json
+    assay node --genesis genesis.json --host 0.0.0.0 --advertise http://a.example:7001 --peers http://b.example:7001
     """
     guard.watch_parent()
     logs.configure("node", log_level)
@@ -60,7 +72,20 @@ def node(data: str, log_level: str, host: str, port: int, genesis: str | None, w
         genesis=Genesis.from_json(path.read_text()),
         miner=Wallets(folder.wallets).ensure(wallet).address,
         stop=signals.stop_event(),
+        peers=[_peer(url) for url in peers],
+        advertise=None if advertise is None else _peer(advertise),
     )
+
+
+def _peer(text: str) -> str:
+    """A node's address in its one form. Raises click.UsageError."""
+    from chain.errors import InvalidEncoding
+    from chain.node.peering.messages import url_of
+
+    try:
+        return url_of(text)
+    except InvalidEncoding as error:
+        raise click.UsageError(str(error)) from error
 
 
 @click.command()

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from runtime import numeric
 
 numeric.pin()  # before any test imports numpy
 
 # How long an example takes says how busy the machine is; what must be quick has a benchmark.
-settings.register_profile("assay", deadline=None)
+settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("assay")
 
 _STARTS_WITHIN = 30.0  # seconds

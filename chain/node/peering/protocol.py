@@ -308,9 +308,9 @@ class Peering:
             return None
         request = asked.request
         if isinstance(message, Blocks) and isinstance(request, AskBlocks):
-            ids = {each.id for each in message.blocks if isinstance(each, Block)}
-            if ids and not ids & set(request.ids):
-                return None
+            wanted_blocks = set(request.ids)
+            if any(each.id not in wanted_blocks for each in message.blocks if isinstance(each, Block)):
+                return None  # told: new blocks may hold one that was asked for a moment ago
         elif isinstance(message, Transactions) and isinstance(request, AskTransactions):
             wanted = set(request.ids)
             if any(each.id not in wanted for each in message.transactions):
@@ -459,7 +459,7 @@ class Peering:
             ]
             if blocks and peer.sent.take(now):
                 small = len(blocks) <= PUSHED_BLOCKS and sum(len(block.data) for block in blocks) <= PUSHED_BYTES
-                headers = tuple(block.header.pack().hex() for block in blocks)
+                headers = tuple(block.header.pack().hex() for block in last_run(blocks))
                 self._send(peer.id, Blocks(tuple(blocks)) if small else Headers(self.sync.status(), headers))
                 peer.blocks.add(block.id for block in blocks)
                 peer.next_gossip = now + self.limits.gossip_ms
@@ -539,6 +539,19 @@ class Peering:
                 times.append(peer.headers_at)
         found = min(times, default=None)
         return None if found is None else max(found, self._last_tick + TICK_MS)
+
+
+def last_run(blocks: Sequence[Block]) -> list[Block]:
+    """The highest of some blocks of one branch, down to the first whose parent is not among them.
+
+    The peer may have had some in between from others; told headers follow on each other.
+    """
+    run: list[Block] = []
+    for block in sorted(blocks, key=lambda block: block.height, reverse=True):
+        if run and run[-1].header.parent != block.id:
+            break
+        run.append(block)
+    return run[::-1]
 
 
 def breaks_rule(signed: Signed, params: Params, genesis: Hash) -> ChainError | None:
