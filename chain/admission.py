@@ -15,7 +15,8 @@ from chain.encoding import from_json, to_json
 from chain.errors import ChainError, InvalidEncoding, InvalidSignature
 from chain.keys import Key, recover
 from chain.params import Params
-from chain.payloads import MAX_VALIDATORS, AdmitValidator, Count, SignatureText
+from chain.payload_types import MAX_VALIDATORS, Count, SignatureText
+from chain.payloads import AdmitValidator
 from chain.schema import Address, Hash, Items
 from chain.state import ValidatorSet
 from chain.state.membership import Membership

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from chain.keys import Key, keccak256, recover_hash
-from chain.payloads import Name, Word
+from chain.payload_types import Name, Word
 from chain.schema import Address, Cid, Hash, Range
 
 #: RFC 8785 writes numbers as IEEE 754 doubles; what is counted stays below 2^53, so that it may be one.

@@ -22,7 +22,7 @@ from chain import schema
 from chain.attestations import Statement, signer
 from chain.encoding import Link, from_json, shown
 from chain.errors import ChainError, InvalidEncoding, InvalidSignature
-from chain.payloads import SignatureText
+from chain.payload_types import SignatureText
 from chain.schema import Address, Hash, Items, Range
 from chain.state.attestations import statement_of
 from chain.state.attested import Attested

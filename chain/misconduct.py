@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from chain.errors import InvalidField, InvalidSignature
 from chain.params import Params
-from chain.payloads import ReportMisconduct, SignedCheckpoint, SignedVote, VoteCheckpoint, VoteModel
+from chain.payloads import ReportMisconduct, SignedCheckpoint, SignedVote
 from chain.schema import Hash
 from chain.transactions import Signed, body_of
+from chain.vote_payloads import VoteCheckpoint, VoteModel
 
 
 def conflict(one: VoteCheckpoint, other: VoteCheckpoint) -> str | None:

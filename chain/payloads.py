@@ -11,66 +11,41 @@ durations are milliseconds of block time; indices count from 0.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-import rfc8785
-
-from chain.encoding import encode, guard_json_depth
-from chain.errors import InvalidEncoding, InvalidField
+from chain.encoding import encode
+from chain.errors import InvalidField
 from chain.params import Params
+from chain.payload_types import (
+    IN_WORDS,
+    MAX_ATTEMPTS,
+    MAX_PARTITIONS,
+    MAX_ROUNDS,
+    MAX_VALIDATORS,
+    MILLION,
+    SHOWN,
+    Amount,
+    Asked,
+    Attempt,
+    Count,
+    Members,
+    Name,
+    Partition,
+    Payload,
+    Reason,
+    Round,
+    Rows,
+    Salt,
+    SignatureText,
+    Spec,
+    Task,
+    Word,
+)
 from chain.schema import Address, Cid, Hash, Items, Range, Text
+from chain.vote_payloads import VoteCheckpoint, VoteModel
 
-MILLION = 1_000_000
-MAX_PARTITIONS = 256
-MAX_ROUNDS = 100
-MAX_ATTEMPTS = 8
-
-
-def is_canonical_json(text: str) -> bool:
-    """Whether `text` is the RFC 8785 form of some JSON object."""
-    try:
-        guard_json_depth(text)
-        value = json.loads(text)
-        return isinstance(value, dict) and rfc8785.dumps(value) == text.encode()
-    except (InvalidEncoding, ValueError, RecursionError, rfc8785.CanonicalizationError):
-        return False
-
-
-Name = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9._-]*", "a name: a-z, 0-9, then also . _ -")]
-Word = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9_]*", "a word of a-z, 0-9 and _")]
-Spec = Annotated[str, Text(2, 16_384, expected="a JSON object in canonical form (RFC 8785)", check=is_canonical_json)]
-#: What a terminal would obey instead of showing: controls (C0, DEL, C1), separators of lines, marks that turn the
-#: direction of writing. Spelled out, since what Python calls printable differs between its versions.
-_SHOWN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*"
-_IN_WORDS = "one line of text without control characters"
-Reason = Annotated[str, Text(0, 1000, _SHOWN, _IN_WORDS)]
-Asked = Annotated[str, Text(0, 200, _SHOWN, _IN_WORDS)]
-SignatureText = Annotated[str, Text(130, 130, r"[0-9a-f]{130}", "a signature: 130 lowercase hexadecimal digits")]
-Task = Literal["classification", "regression"]
-Amount = Annotated[int, Range(1)]
-Count = Annotated[int, Range(0)]
-#: The rows of all partitions together stay below 2^63.
-Rows = Annotated[int, Range(1, 2**48)]
-Attempt = Annotated[int, Range(0, MAX_ATTEMPTS)]
-Round = Annotated[int, Range(0, MAX_ROUNDS - 1)]
-Partition = Annotated[int, Range(0, MAX_PARTITIONS - 1)]
-Members = Annotated[tuple[Address, ...], Items(0, 256, unique=True)]
-Salt = Annotated[str, Text(32, 32, r"[0-9a-f]{32}", "a salt: 32 lowercase hexadecimal digits")]
-MAX_VALIDATORS = 21
 ADMISSION_TAG = "assay admit_validator"
-Named = Annotated[tuple[Cid, ...], Items(0, MAX_PARTITIONS * MAX_ROUNDS + MAX_ROUNDS, unique=True)]
-
-
-@dataclass(frozen=True)
-class Payload:
-    """A transaction's content. `kind` is its name in the envelope."""
-
-    kind: ClassVar[str] = ""
-
-    def check(self, params: Params) -> None:
-        """Rules between fields. Raises InvalidField."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +68,7 @@ class RegisterDataset(Payload):
     data: Cid
     manifest: Cid
     rows: Rows
-    target: Annotated[str, Text(1, 200, _SHOWN, _IN_WORDS)]
+    target: Annotated[str, Text(1, 200, SHOWN, IN_WORDS)]
     """The column to predict."""
     task: Task
 
@@ -259,79 +234,6 @@ class SubmitAggregate(Payload):
     artifact: Cid
     score: int
     environment: Hash
-
-
-@dataclass(frozen=True)
-class VoteModel(Payload):
-    """A validator's verdict on a candidate, bound to everything it judged but to no block."""
-
-    kind: ClassVar[str] = "vote_model"
-
-    job: Cid
-    attempt: Attempt
-    candidate: Cid
-    compared: Count
-    """Number of the version in service it was compared with; 0: there was none."""
-    record: Hash
-    """Digest of the attempt's record: seed, ids of all updates and aggregates, bases."""
-    decision: Literal["approve", "reject", "unavailable"]
-    score: int | None
-    baseline: int | None
-    """Score of the version compared with, on the same holdout."""
-    replayed: Named
-    """Ids of the updates whose replay gave the same bytes."""
-    disproved: Named
-    """Ids of updates and aggregates that did not hold."""
-    missing: Named
-    """Content that could not be had."""
-    asked: Asked
-    mode: Literal["bytes", "none"]
-    """How replays were compared: byte for byte, or not at all."""
-    environment: Hash
-    reason: Reason
-
-    def check(self, params: Params) -> None:
-        if self.decision == "approve":
-            self._check_approval()
-        elif self.decision == "unavailable" and not self.missing:
-            raise InvalidField("the CIDs that were unavailable", "none", "missing")
-
-    def _check_approval(self) -> None:
-        if self.mode != "bytes" or not self.replayed:
-            raise InvalidField("an approval after replaying every update", f"mode {self.mode}", "mode")
-        if self.disproved or self.missing:
-            where = "disproved" if self.disproved else "missing"
-            raise InvalidField(
-                "nothing disproved or missing in an approval", f"{len(self.disproved or self.missing)}", where
-            )
-        if self.score is None:
-            raise InvalidField("the candidate's score in an approval", "none", "score")
-        if (self.baseline is None) != (self.compared == 0):
-            raise InvalidField(
-                "a baseline exactly where a version was compared with",
-                f"baseline {self.baseline} for version {self.compared}",
-                "baseline",
-            )
-
-
-@dataclass(frozen=True)
-class VoteCheckpoint(Payload):
-    """A validator's vote that `target` follows from the justified `source` (Casper FFG). Never expires."""
-
-    kind: ClassVar[str] = "vote_checkpoint"
-
-    source: Hash
-    source_height: Count
-    target: Hash
-    target_height: Count
-
-    def check(self, params: Params) -> None:
-        if self.source_height >= self.target_height:
-            raise InvalidField(
-                f"a target above its source at height {self.source_height}",
-                str(self.target_height),
-                "target_height",
-            )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from chain.errors import (
 )
 from chain.keys import Key, recover
 from chain.params import Params
+from chain.payload_types import Payload
 from chain.payloads import (
     PAYLOADS,
     AdmitValidator,
@@ -37,7 +38,6 @@ from chain.payloads import (
     CancelJob,
     ClaimPartition,
     OpenJob,
-    Payload,
     RegisterDataset,
     RegisterModel,
     ReportFailure,
@@ -49,10 +49,9 @@ from chain.payloads import (
     SubmitUpdate,
     Transfer,
     Unstake,
-    VoteCheckpoint,
-    VoteModel,
 )
 from chain.schema import Address, Cid, Hash, Range, Text
+from chain.vote_payloads import VoteCheckpoint, VoteModel
 
 __all__ = [
     "PAYLOADS", "AdmitValidator", "Attest", "Body", "CancelJob", "ClaimPartition", "OpenJob", "Payload",

@@ -6,26 +6,24 @@ transactions that arrive together share one wait for the disk.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import queue
 import random
-import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from chain.errors import ChainError, ConflictingFinality, InvalidEncoding
+from chain.errors import ChainError, ConflictingFinality
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
 from chain.node.events import Bell
+from chain.node.folder import PEERS, locked, opened, own_url, run_id, stored_peers, take_genesis
 from chain.node.interface import Receipt
 from chain.node.miner import Miner, default_cores
 from chain.node.peering.links import Links
@@ -48,8 +46,6 @@ ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
 RETRY_SECONDS = 1.0
 
-#: Key under which the store keeps the peers that an operator added.
-PEERS = "peers"
 
 T = TypeVar("T")
 _log = get_logger(__name__)
@@ -127,7 +123,7 @@ class Service:
             self.links.send,
             random.SystemRandom(),
             url=url,
-            seeds=(*peers, *_stored_peers(store)),
+            seeds=(*peers, *stored_peers(store)),
             dropped=self.links.dropped,
             log=_inform,
             warn=_warn,
@@ -169,7 +165,7 @@ class Service:
 
     def add_peer(self, url: str) -> None:
         """An operator's peer: tried for ever, also after a restart.  For the writer's thread."""
-        known = _stored_peers(self.store)
+        known = stored_peers(self.store)
         if url not in known:
             with self.store.write():
                 self.store.set_meta(PEERS, json.dumps([*known, url]))
@@ -367,15 +363,15 @@ def run(
 
     data = DataFolder(folder)
     listener = serving.listen(host, port)
-    with listener, _locked(data.node), _opened(data.node / DATABASE) as store:
-        genesis = _genesis(store, genesis)
+    with listener, locked(data.node), opened(data.node / DATABASE) as store:
+        genesis = take_genesis(store, genesis)
         params = NETWORKS.get(genesis.network)
         if params is None:
             raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
         node = Node(genesis, params, store, clock, miner)
-        url = _own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
+        url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
         with closing(BlockLog(data.blockchain_log, store.events)) as log:
-            service = Service(node, store, log, stop, _run_id(store), url, peers)
+            service = Service(node, store, log, stop, run_id(store), url, peers)
             # Before any other thread works: making its routes parses code, and so does printing a traceback, which
             # CPython 3.11 cannot do in two threads at once ("AST constructor recursion depth mismatch", gh-106905).
             app = create_app(service)
@@ -388,63 +384,9 @@ def run(
             raise service.error
 
 
-def _genesis(store: Store, given: Genesis | None) -> Genesis:
-    if given is not None:
-        return given
-    text = store.meta("genesis")
-    if text is None:
-        raise StoreError("the folder has no chain yet: start the node with the network's genesis file")
-    try:
-        return Genesis.from_json(text)
-    except InvalidEncoding as error:
-        raise StoreError(f"the genesis in the database cannot be read: {error}") from error
-
-
 def _inform(event: str, /, **fields: object) -> None:
     _log.info(event, **fields)
 
 
 def _warn(event: str, /, **fields: object) -> None:
     _log.warning(event, **fields)
-
-
-def _own_url(host: str, port: int) -> str:
-    """Where a node that listens on ``host`` is reached; empty where that cannot be told."""
-    shown = f"[{host}]" if ":" in host else host
-    return "" if host in ("", "0.0.0.0", "::") else f"http://{shown.lower()}:{port}"
-
-
-def _stored_peers(store: Store) -> list[str]:
-    return list(json.loads(store.meta(PEERS) or "[]"))
-
-
-def _run_id(store: Store) -> str:
-    found = store.meta("run")
-    if found is None:
-        found = secrets.token_hex(8)
-        with store.write():
-            store.set_meta("run", found)
-    return found
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Store]:
-    store = Store(path)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other nodes off the database; the lock dies with the process."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{folder} is in use by another node: stop that one, or name another folder") from None
-        yield
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chain.payloads import MILLION
+from chain.payload_types import MILLION
 from chain.schema import Address
 from chain.state.accounts import credit, debit
 from chain.state.context import Context

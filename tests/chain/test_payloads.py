@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from chain.errors import InvalidEncoding
-from chain.payloads import Payload, RegisterDataset, ReportFailure, VoteModel
+from chain.payload_types import Payload
+from chain.payloads import RegisterDataset, ReportFailure
 from chain.schema import from_bytes, to_bytes
+from chain.vote_payloads import VoteModel
 
 FIELDS = [("report_failure", "message"), ("report_failure", "asked"), ("vote_model", "reason"),
           ("vote_model", "asked"), ("register_dataset", "target")]  # fmt: skip

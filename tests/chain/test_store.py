@@ -179,6 +179,6 @@ def test_headers_are_read_out_of_blocks(store):
     assert store.headers(-1, 1) == headers[:1]
     assert store.branch_height(entries[1].id) == 1
     with store.write():
-        store.set_disconnected(1, entries[1].id)
+        store.set_disconnected(1, entries[1].id, [])
     assert store.branch_height(entries[1].id) is None
     assert store.header("nothing") is None
