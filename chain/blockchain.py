@@ -11,8 +11,7 @@ then the lowest hash.  Never a branch that leaves out the last final block.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 
 import immutables
 
@@ -24,7 +23,6 @@ from chain.blocks import (
     Header,
     check_body,
     check_header,
-    genesis_block,
     is_early,
     merkle_root,
 )
@@ -41,8 +39,21 @@ from chain.errors import (
 )
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash
-from chain.state import BlockDraft, Event, State, apply_block, genesis_state
+from chain.state import BlockDraft, Event, State, apply_block
 from chain.transactions import Signed
+from chain.tree import (
+    Entry,
+    Kind,
+    Result,
+    Template,
+    Tree,
+    ancestor_of,
+    descends,
+    difference,
+    finality_of,
+    genesis_entry,
+    pruned,
+)
 
 #: Blocks below the last final one whose states are kept, to tell when a branch from there becomes final as
 #: well.
@@ -58,84 +69,6 @@ MAX_CONDEMNED = 4096
 #: Bytes of a block's header, commitment and framing, and of the framing around each transaction, at most.
 BLOCK_OVERHEAD = 512
 TRANSACTION_OVERHEAD = 16
-
-
-class Kind(Enum):
-    """What became of a block."""
-
-    NEW_HEAD = "new_head"
-    SIDE = "side"
-    """Valid, on a branch that is not the head's."""
-    ORPHAN = "orphan"
-    """Its parent is not known; held."""
-    KNOWN = "known"
-    EARLY = "early"
-    """Its time lies too far ahead; held."""
-    INVALID = "invalid"
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A valid block, with the state after it."""
-
-    block: Block
-    id: Hash
-    height: int
-    state: State
-    work: int
-    """Expected hashes of the branch from genesis up to and with this block."""
-    events: tuple[Event, ...]
-
-    @property
-    def parent(self) -> Hash:
-        """Id of the block before."""
-        return self.block.header.parent
-
-    @property
-    def time(self) -> int:
-        """Block time, milliseconds since 1970 UTC."""
-        return self.block.header.time
-
-
-@dataclass(frozen=True)
-class Result:
-    """What :meth:`Blockchain.prepare` found."""
-
-    kind: Kind
-    reason: ChainError | None = None
-    accepted: tuple[Entry, ...] = ()
-    """Valid blocks that were not known before, parents first: this one and those that waited for it."""
-    connected: tuple[Entry, ...] = ()
-    """Blocks that are on the head's branch now and were not before, lowest first."""
-    disconnected: tuple[Entry, ...] = ()
-    """Blocks that were on the head's branch and are no longer, highest first."""
-
-
-@dataclass(frozen=True)
-class Template:
-    """A block that lacks only its nonce."""
-
-    block: Block
-    dropped: tuple[tuple[Signed, ChainError], ...]
-    """Transactions offered that do not apply here, each with the reason."""
-
-
-@dataclass(frozen=True)
-class Tree:
-    """All that is known, frozen."""
-
-    head: Entry
-    final: Entry
-    entries: immutables.Map[str, Entry]
-    heights: immutables.Map[int, tuple[Hash, ...]]
-    """Ids of all blocks kept at a height."""
-    branch: immutables.Map[int, Hash]
-    """The head's branch: of the blocks kept, and of those below that their states still speak of."""
-    lowest: int
-    """Height of the lowest block kept."""
-    orphans: tuple[Block, ...] = ()
-    early: tuple[Block, ...] = ()
-    condemned: immutables.Map[str, ChainError] = field(default_factory=immutables.Map)
 
 
 class Blockchain:
@@ -216,15 +149,15 @@ class Blockchain:
 
     def ancestor(self, entry: Entry) -> Callable[[int], Hash]:
         """Ids of blocks by height on the branch that ends in ``entry``; raises ``LookupError`` for others."""
-        return _ancestor(self._tree, entry)
+        return ancestor_of(self._tree, entry)
 
     def holds_final(self, entry: Entry) -> bool:
         """Whether the branch that ends in ``entry`` has the last final block in it."""
-        return _descends(self._tree, entry, self._tree.final)
+        return descends(self._tree, entry, self._tree.final)
 
     def finality(self, entry: Entry) -> tuple[int, Hash, int, Hash]:
         """Justified height and id, final height and id, by the entry's own state."""
-        return _finality(entry, self.genesis_id)
+        return finality_of(entry, self.genesis_id)
 
     # ------------------------------------------------------------------ adding
 
@@ -251,7 +184,7 @@ class Blockchain:
             accepted.append(tree.entries[block.id])
             tree = self._take_waiting(tree, accepted, now)
         tree = self._choose(tree, accepted)
-        connected, disconnected = _difference(old, tree)
+        connected, disconnected = difference(old, tree)
         if connected and kind is Kind.SIDE and tree.branch.get(accepted[0].height) == accepted[0].id:
             kind = Kind.NEW_HEAD
         return self._prune(tree), Result(kind, reason, tuple(accepted), connected, disconnected)
@@ -331,7 +264,7 @@ class Blockchain:
                     block.commitment.miner,
                     block.transactions,
                     self.params,
-                    _ancestor(tree, parent),
+                    ancestor_of(tree, parent),
                 )
             except InvalidTransaction as error:
                 raise BadTransaction(
@@ -340,7 +273,8 @@ class Blockchain:
         if state.digest != block.commitment.state:
             raise BadStateDigest(state.digest, block.commitment.state, "commitment.state")
         total = parent.work + work.work_of(block.header.target)
-        return Entry(block, block.id, parent.height + 1, state, total, events)
+        recent = work.window(self.params, parent.recent, block.header)
+        return Entry(block, block.id, parent.height + 1, state, total, events, recent)
 
     def _take_waiting(self, tree: Tree, accepted: list[Entry], now: int) -> Tree:
         """Add the orphans whose parents have come, and theirs."""
@@ -359,7 +293,7 @@ class Blockchain:
     def _choose(self, tree: Tree, accepted: Sequence[Entry]) -> Tree:
         """Move the head to the best of the new entries, if it is better."""
         for entry in accepted:
-            if _descends(tree, entry, tree.final):
+            if descends(tree, entry, tree.final):
                 if self._rank(tree, entry) > self._rank(tree, tree.head):
                     tree = self._set_head(tree, entry)
                 continue
@@ -396,36 +330,12 @@ class Blockchain:
 
     def _prune(self, tree: Tree) -> Tree:
         lowest = max(tree.lowest, tree.final.height - KEPT_BELOW_FINAL)
-        if lowest < tree.lowest + PRUNE_EVERY:
-            return tree
-        root = tree.branch[lowest]
-        kept: dict[str, Entry] = {}
-        heights: dict[int, tuple[Hash, ...]] = {}
-        for height in sorted(tree.heights):
-            # A branch from below the lowest block leaves with the blocks it grew from.
-            ids = tuple(
-                block
-                for block in tree.heights[height]
-                if block == root or (height > lowest and tree.entries[block].parent in kept)
-            )
-            if height >= lowest and ids:
-                heights[height] = ids
-                kept.update((block, tree.entries[block]) for block in ids)
-        # Votes in blocks on the lowest one may name blocks from the last one that is final by its state.
-        _, _, named, _ = self.finality(kept[root])
-        return replace(
-            tree,
-            entries=immutables.Map(kept),
-            heights=immutables.Map(heights),
-            branch=immutables.Map({h: block for h, block in tree.branch.items() if h >= named}),
-            lowest=lowest,
-            orphans=tuple(block for block in tree.orphans if block.commitment.height > lowest),
-        )
+        return tree if lowest < tree.lowest + PRUNE_EVERY else pruned(tree, lowest, self.genesis_id)
 
     # ------------------------------------------------------------------ building
 
     def _next_target(self, parent: Entry) -> int:
-        return work.next_target(self.params, (parent.block.header,))
+        return work.next_target(self.params, parent.recent)
 
     def build(self, transactions: Iterable[Signed], miner: Address, time: int) -> Template:
         """A block on the head with those of ``transactions`` that apply, in their order.
@@ -475,64 +385,3 @@ class Blockchain:
             params=self.params,
             ancestor=self.ancestor(head),
         )
-
-
-def genesis_entry(genesis: Genesis, params: Params) -> Entry:
-    """Block 0: nobody mined it, and it is valid, justified and final by definition."""
-    state = genesis_state(genesis, params)
-    block = genesis_block(genesis, params, state.digest)
-    return Entry(block, block.id, 0, state, 0, ())
-
-
-def _finality(entry: Entry, genesis: Hash) -> tuple[int, Hash, int, Hash]:
-    if entry.height == 0:
-        return 0, genesis, 0, genesis  # its own state cannot name it
-    finality = entry.state.finality
-    return (
-        finality.justified_height,
-        finality.justified_hash,
-        finality.final_height,
-        finality.final_hash,
-    )
-
-
-def _ancestor(tree: Tree, entry: Entry) -> Callable[[int], Hash]:
-    # Blocks off the head's branch, which are few; the rest is looked up.
-    side: dict[int, Hash] = {}
-    below: Entry | None = entry
-    while below is not None and tree.branch.get(below.height) != below.id:
-        side[below.height] = below.id
-        below = tree.entries.get(below.parent)
-
-    def lookup(height: int) -> Hash:
-        if height in side:
-            return side[height]
-        found = tree.branch.get(height) if height <= entry.height else None
-        if found is None:
-            raise LookupError(f"height {height} is not between {tree.lowest} and {entry.height}")
-        return found
-
-    return lookup
-
-
-def _descends(tree: Tree, entry: Entry, from_: Entry) -> bool:
-    """Whether ``from_`` is ``entry`` or one of its ancestors."""
-    if entry.height < from_.height:
-        return False
-    try:
-        return _ancestor(tree, entry)(from_.height) == from_.id
-    except LookupError:
-        return False
-
-
-def _difference(old: Tree, new: Tree) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
-    """Blocks that came onto the head's branch, lowest first, and those that left it, highest first."""
-    if old.head is new.head:
-        return (), ()
-    connected: list[Entry] = []
-    entry = new.head
-    while old.branch.get(entry.height) != entry.id:
-        connected.append(entry)
-        entry = new.entries[entry.parent]
-    disconnected = [old.entries[old.branch[h]] for h in range(old.head.height, entry.height, -1)]
-    return tuple(reversed(connected)), tuple(disconnected)

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from chain import schema, work
-from chain.encoding import INT_MAX, cid_of, cid_to_bytes, read_raw, shown, write_raw
+from chain.encoding import INT_MAX, cid_of, cid_to_bytes, list_head, read_raw, shown, write_raw
 from chain.errors import (
     BadHeight,
     BadParent,
@@ -123,7 +123,7 @@ class Block:
     def data(self) -> bytes:
         """DAG-CBOR of {header: hexadecimal text, commitment, transactions: list of signed nodes}."""
         # "transactions" is the longest key and so the last: its empty list ends the node; ours replaces it
-        head = self._node([])[:-1] + _list_head(len(self.transactions))
+        head = self._node([])[:-1] + list_head(len(self.transactions))
         return head + b"".join(signed.data for signed in self.transactions)
 
     def encode(self) -> bytes:
@@ -265,12 +265,3 @@ def _read_signed(item: Any, index: int) -> Signed:
     signed.__dict__["body_data"] = write_raw(item["body"])
     return signed
 
-
-def _list_head(count: int) -> bytes:
-    """The CBOR head of a list (RFC 8949, 3): major type 4 and the shortest form of the count."""
-    if count < 24:
-        return bytes((0x80 | count,))
-    for low, width in ((24, 1), (25, 2), (26, 4)):
-        if count < 1 << 8 * width:
-            return bytes((0x80 | low,)) + count.to_bytes(width, "big")
-    raise InvalidEncoding("fewer than 2^32 transactions", str(count), "transactions")

@@ -6,127 +6,48 @@ client may be shared by threads and survives a fork: connections belong to one t
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 from urllib.parse import quote
 
 import requests
 
-from chain.encoding import decode
-from chain.errors import InvalidEncoding
+from chain.answers import (
+    EventPage,
+    NodeError,
+    NodeEvent,
+    NodeRefused,
+    NodeUnavailable,
+    TransactionRefused,
+    View,
+    WaitTimeout,
+    to_event,
+    to_view,
+)
 from chain.keys import Key
 from chain.params import Genesis
-from chain.schema import Hash, from_object
+from chain.schema import Hash
 from chain.state import Account, Attested, Dataset, Finality, Job, Model, ValidatorSet, Version
 from chain.transactions import Payload, Signed, VoteCheckpoint, body_of, sign
+from chain.transport import CBOR, Transport
 
-CBOR = "application/vnd.ipld.dag-cbor"
-#: Bytes of the largest answer that is read.
-MAX_ANSWER = 64 * 1024 * 1024
 #: Milliseconds after which a transaction made by :meth:`NodeClient.send` expires unless told otherwise.
 EXPIRES_IN_MS = 10 * 60 * 1000
 #: Seconds of one long poll; the node answers at its end with what there is.
 POLL_SECONDS = 20.0
 #: Seconds between two tries to reach a node that does not answer, in :meth:`NodeClient.follow`.
 RETRY_SECONDS = 0.5
-#: Objects asked for in one page of a list.
-PAGE = 100
 
-T = TypeVar("T")
-Status = Literal["pending", "included", "final", "dropped"]
-
-
-class NodeError(Exception):
-    """Base of what a node, or its absence, answers."""
+__all__ = [
+    "EventPage", "NodeClient", "NodeError", "NodeEvent", "NodeRefused", "NodeUnavailable", "TransactionRefused",
+    "View", "WaitTimeout",
+]  # fmt: skip
 
 
-class NodeUnavailable(NodeError):  # noqa: N818 - named in the interface between the rooms
-    """Nobody answers at the node's address, or it is too busy or stopping: try again later."""
-
-
-class NodeRefused(NodeError):  # noqa: N818
-    """The node answered with a problem document (RFC 9457).
-
-    ``code`` is the chain's own error code (``insufficient_balance``, ``not_yet``, ``unknown`` ...),
-    ``detail`` says what was expected and what came, ``problem`` is the whole document.
-    """
-
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        self.status = status
-        self.problem = dict(problem)
-        self.code = str(problem.get("code", "unknown"))
-        self.detail = str(problem.get("detail", ""))
-        super().__init__(f"{self.code}: {self.detail} (status {status})")
-
-
-class TransactionRefused(NodeError):  # noqa: N818
-    """A transaction that was pending will not enter the chain: ``code`` and ``reason`` say why."""
-
-    def __init__(self, transaction: str, code: str, reason: str) -> None:
-        self.transaction = transaction
-        self.code = code
-        self.reason = reason
-        super().__init__(f"transaction {transaction} was dropped: {reason} ({code})")
-
-
-class WaitTimeout(NodeError):  # noqa: N818
-    """What was waited for did not happen in time; ``last`` is the last answer."""
-
-    def __init__(self, message: str, last: Mapping[str, Any] | None) -> None:
-        self.last = last
-        super().__init__(message)
-
-
-@dataclass(frozen=True)
-class View(Generic[T]):
-    """An object of the state and where the node stood when it showed it."""
-
-    value: T
-    height: int
-    """Height of the head."""
-    head: str
-    """Hash of the head."""
-    final_height: int
-    """Height of the last final block."""
-    final: bool
-    """The block that last changed ``value`` is final."""
-
-
-@dataclass(frozen=True)
-class NodeEvent:
-    """One line of what happened on the head's branch."""
-
-    seq: int
-    """Strictly increasing within a run."""
-    height: int
-    block: str
-    kind: str
-    undone: bool
-    """The block left the head's branch: what the event said is no longer so."""
-    time: int
-    """Block time, milliseconds since 1970."""
-    fields: Mapping[str, str | int | None]
-
-
-@dataclass(frozen=True)
-class EventPage:
-    """What one long poll brought; ask on with ``after=next``."""
-
-    events: tuple[NodeEvent, ...]
-    next: int
-    run: str
-    """Another run than before: the numbers start over, look at the state anew."""
-    head: str
-    height: int
-    final_height: int
-
-
-class NodeClient:
+class NodeClient(Transport):
     """A node's HTTP API.
 
     Every method raises :class:`NodeUnavailable` when nobody answers within ``timeout`` seconds and
@@ -134,109 +55,8 @@ class NodeClient:
     """
 
     def __init__(self, url: str, timeout: float = 10) -> None:
-        self.url = url.rstrip("/")
-        self.timeout = timeout
-        self._local = threading.local()
+        super().__init__(url, timeout)
         self._genesis_hash: str | None = None
-
-    # ------------------------------------------------------------------ transport
-
-    def _session(self) -> requests.Session:
-        pid = os.getpid()
-        if getattr(self._local, "pid", None) != pid:
-            self._local.session = requests.Session()
-            self._local.session.trust_env = False  # a node is spoken to directly, never through a proxy
-            self._local.pid = pid
-        session: requests.Session = self._local.session
-        return session
-
-    def close(self) -> None:
-        """Close this thread's connections."""
-        if getattr(self._local, "pid", None) == os.getpid():
-            self._local.session.close()
-            self._local.pid = None
-
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        accept: str = "application/json",
-        params: Mapping[str, Any] | None = None,
-        data: bytes | None = None,
-        timeout: float | None = None,
-        stream: bool = False,
-    ) -> requests.Response:
-        headers = {"Accept": accept}
-        if data is not None:
-            headers["Content-Type"] = CBOR
-        given = {k: v for k, v in (params or {}).items() if v is not None}
-        for attempt in (0, 1):
-            try:
-                response = self._session().request(
-                    method,
-                    self.url + path,
-                    params=given,
-                    data=data,
-                    headers=headers,
-                    stream=stream,
-                    timeout=self.timeout if timeout is None else timeout,
-                )
-                break
-            except requests.ConnectionError as error:
-                # A connection from before the node's restart fails once; every request may be repeated.
-                self.close()
-                if attempt:
-                    raise NodeUnavailable(f"no node answers at {self.url}: {error}") from error
-            except requests.RequestException as error:
-                self.close()
-                raise NodeUnavailable(f"the node at {self.url} did not answer {path}: {error}") from error
-        if response.status_code < 400:
-            return response
-        problem = _problem(response)
-        if response.status_code in (502, 503):
-            raise NodeUnavailable(f"the node at {self.url} cannot answer {path} now: {problem.get('detail')}")
-        raise NodeRefused(response.status_code, problem)
-
-    def _json(self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
-        return self._request("GET", path, params=params, timeout=timeout).json()
-
-    def _json_or_none(self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
-        try:
-            return self._json(path, params, timeout)
-        except NodeRefused as refused:
-            if refused.status == 404:
-                return None
-            raise
-
-    def _object(self, path: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        response = self._request("GET", path, accept=CBOR, params=params)
-        try:
-            answer = decode(response.content, MAX_ANSWER)
-        except InvalidEncoding as error:
-            raise NodeUnavailable(f"the node at {self.url} answered {path} with no DAG-CBOR: {error}") from error
-        if not isinstance(answer, dict):
-            raise NodeUnavailable(f"the node at {self.url} answered {path} with a {type(answer).__name__}")
-        return answer
-
-    def _view(self, cls: type[T], path: str) -> View[T] | None:
-        try:
-            answer = self._object(path)
-        except NodeRefused as refused:
-            if refused.status == 404:
-                return None
-            raise
-        return _to_view(cls, answer)
-
-    def _views(self, cls: type[T], path: str, params: Mapping[str, Any] | None = None) -> list[View[T]]:
-        found: list[View[T]] = []
-        cursor: str | None = None
-        while True:
-            answer = self._object(path, {**(params or {}), "limit": PAGE, "cursor": cursor})
-            found.extend(_to_view(cls, {**answer, **item}) for item in answer["items"])
-            cursor = answer["next"]
-            if cursor is None:
-                return found
 
     # ------------------------------------------------------------------ the chain
 
@@ -354,11 +174,11 @@ class NodeClient:
         return self._views(Job, "/jobs", {"state": state})
 
     def validators(self) -> ValidatorSet:
-        return _to_view(ValidatorSet, self._object("/validators")).value
+        return to_view(ValidatorSet, self._object("/validators")).value
 
     def finality(self) -> View[Finality]:
         """What is justified and final by the head's own state; ``head`` and ``height`` say which head that is."""
-        return _to_view(Finality, self._object("/finality"))
+        return to_view(Finality, self._object("/finality"))
 
     # ------------------------------------------------------------------ transactions
 
@@ -439,7 +259,7 @@ class NodeClient:
             "/events", {"after": after, "wait": f"{wait:.3f}", "limit": limit}, timeout=wait + self.timeout
         )
         return EventPage(
-            events=tuple(_to_event(event) for event in answer["events"]),
+            events=tuple(to_event(event) for event in answer["events"]),
             next=answer["next"],
             run=answer["run"],
             head=answer["head"],
@@ -495,36 +315,3 @@ class NodeClient:
 
 def _segment(text: str) -> str:
     return quote(text, safe="")
-
-
-def _problem(response: requests.Response) -> dict[str, Any]:
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = None
-    if isinstance(problem, dict):
-        return problem
-    return {"code": "unknown", "detail": response.text[:500] or response.reason}
-
-
-def _to_view(cls: type[T], answer: Mapping[str, Any]) -> View[T]:
-    return View(
-        value=from_object(cls, answer["value"]),
-        height=answer["height"],
-        head=answer["head"],
-        final_height=answer["final_height"],
-        final=answer["final"],
-    )
-
-
-def _to_event(event: Mapping[str, Any]) -> NodeEvent:
-    known = {"seq", "height", "block", "kind", "undone", "time"}
-    return NodeEvent(
-        seq=event["seq"],
-        height=event["height"],
-        block=event["block"],
-        kind=event["kind"],
-        undone=event["undone"],
-        time=event["time"],
-        fields={k: v for k, v in event.items() if k not in known},
-    )

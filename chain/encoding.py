@@ -118,6 +118,19 @@ def write_raw(value: Any) -> bytes:
     return data
 
 
+def list_head(count: int) -> bytes:
+    """The CBOR head of a list (RFC 8949, 3): major type 4 and the shortest form of the count.
+
+    For writing a long list item by item. Raises InvalidEncoding for 2^32 items and more.
+    """
+    if count < 24:
+        return bytes((0x80 | count,))
+    for low, width in ((24, 1), (25, 2), (26, 4)):
+        if count < 1 << 8 * width:
+            return bytes((0x80 | low,)) + count.to_bytes(width, "big")
+    raise InvalidEncoding("a list of fewer than 2^32 items", str(count))
+
+
 def to_json(obj: object) -> str:
     """DAG-JSON in its canonical form: no spaces, keys sorted, links as {"/": cid}. Raises InvalidEncoding."""
     return json.dumps(_to_json(obj, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,9 +1,11 @@
-"""When a miner on demand mines its next block.  Pure.
+"""When a miner mines its next block.  Pure.
 
-It mines at once for anything but checkpoint votes and for a deadline that has passed; for votes when they
-complete a quorum on the head, or after a while; and for nothing at all as long as something but checkpoint
-votes is not yet final, after the same while, so that validators get a new head to vote on.  A chain whose
-work is final stands still.
+On a network with a target interval it always does, and the difficulty keeps the pace.
+
+On demand it mines at once for anything but checkpoint votes and for a deadline that has passed; for votes when
+they complete a quorum on the head, or after a while; and for nothing at all as long as something but checkpoint
+votes is not yet final, after the same while, so that validators get a new head to vote on.  A chain whose work
+is final stands still.
 
 Without this pacing votes arrive a block late, and the chain makes a hundred blocks a second and never
 finalises. Miners take turns: the one ranked i among those known for the next block waits a little longer, i
@@ -23,6 +25,8 @@ from chain.transactions import VoteCheckpoint
 
 #: Blocks that finality lags behind the head when all goes well: one to justify, one to finalise.
 USUAL_LAG = 2
+#: Parts of a target interval after which a block that is still being mined is made anew.
+RENEWALS = 10
 
 
 def wait_ms(params: Params, height: int, final_height: int) -> int:
@@ -48,6 +52,14 @@ def rank(parent: Hash, miner: Address, others: Iterable[Address]) -> int:
     start = bytes.fromhex(parent)
     mine = hashlib.sha256(start + miner.encode()).digest()
     return sum(hashlib.sha256(start + each.encode()).digest() < mine for each in set(others) - {miner})
+
+
+def renewal_ms(params: Params) -> int | None:
+    """Age, in milliseconds, at which a block that is being mined is made anew; None on demand: never.
+
+    The search may take long, and the block would be found with the transactions and the time of its beginning.
+    """
+    return max(1_000, params.target_interval_ms // RENEWALS) if params.target_interval_ms else None
 
 
 def completes_quorum(state: State, head: Hash, votes: Iterable[tuple[Address, VoteCheckpoint]]) -> bool:
@@ -77,6 +89,8 @@ def next_mining_time(
 ) -> int | None:
     """When to mine the next block, in milliseconds since 1970 UTC; None while there is nothing to mine for.
 
+    With a target interval it is always time: 0.
+
     Parameters
     ----------
     state, head
@@ -92,6 +106,8 @@ def next_mining_time(
     rank
         This miner's :func:`rank` for the block after the head.
     """
+    if params.target_interval_ms:
+        return 0
     due = []
     if work_since is not None:
         due.append(max(head_since, work_since))

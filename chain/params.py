@@ -27,9 +27,14 @@ class Params:
     target_interval_ms: int = 0
     """Mean time between blocks that difficulty aims at; 0: blocks are mined on demand at a fixed target."""
     initial_target: int = 0x1F3FFFFF
-    """Compact target of the genesis, and of all blocks while the target is fixed: 2^10 hashes a block."""
-    max_future_ms: int = 15_000
-    """How far a block's time may lie ahead of a node's clock before the node holds it back."""
+    """Compact target of the genesis, and of all blocks while the target is fixed: 2^10 hashes a block.
+
+    With a target interval, that of the first `difficulty_window` blocks too.
+    """
+    easiest_target: int = 0x1F3FFFFF
+    """Compact target that difficulty adjustment never goes above; looked at with a target interval only."""
+    difficulty_window: int = 90
+    """Blocks that a target follows from, N; LWMA-1's author gives 90 for intervals of about a minute."""
     max_block_bytes: int = 4 * 1024 * 1024
     """Encoded size of a block with its transactions."""
     max_block_transactions: int = 4096
@@ -87,6 +92,16 @@ class Params:
     max_wait_ms: int = 10_000
     """The longest such wait."""
 
+    @property
+    def max_future_ms(self) -> int:
+        """How far a block's time may lie ahead of a node's clock before the node holds it back.
+
+        Three target intervals, so that times made up by a miner move the target little (LWMA-1's author allows
+        N T / 20, https://github.com/zawy12/difficulty-algorithms/issues/3), and at least 15 s, for clocks that
+        are not well kept.
+        """
+        return max(3 * self.target_interval_ms, 15_000)
+
     def transaction_limit(self, kind: str) -> int:
         """The most bytes a signed transaction of this kind may have."""
         if kind == "report_misconduct":
@@ -110,7 +125,11 @@ STAKE = Params("stake", power="stake")
 """As development, but votes weigh what their validators have staked. In genesis that is their whole balance, which is
 also their admission's cap."""
 
-NETWORKS: dict[str, Params] = {params.name: params for params in (DEVELOPMENT, CONSORTIUM, STAKE)}
+OPEN = Params("open", target_interval_ms=15_000, initial_target=0x1E0FFFFF, easiest_target=0x1F00FFFF)
+"""Anybody mines: a block every 15 s, from 2^20 hashes for each of the first 90 (a second of one core), never
+below 2^16."""
+
+NETWORKS: dict[str, Params] = {each.name: each for each in (DEVELOPMENT, CONSORTIUM, STAKE, OPEN)}
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,12 @@ def is_canonical_json(text: str) -> bool:
 Name = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9._-]*", "a name: a-z, 0-9, then also . _ -")]
 Word = Annotated[str, Text(1, 64, r"[a-z0-9][a-z0-9_]*", "a word of a-z, 0-9 and _")]
 Spec = Annotated[str, Text(2, 16_384, expected="a JSON object in canonical form (RFC 8785)", check=is_canonical_json)]
-Reason = Annotated[str, Text(0, 1000)]
-Asked = Annotated[str, Text(0, 200)]
+#: What a terminal would obey instead of showing: controls (C0, DEL, C1), separators of lines, marks that turn the
+#: direction of writing. Spelled out, since what Python calls printable differs between its versions.
+_SHOWN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]*"
+_IN_WORDS = "one line of text without control characters"
+Reason = Annotated[str, Text(0, 1000, _SHOWN, _IN_WORDS)]
+Asked = Annotated[str, Text(0, 200, _SHOWN, _IN_WORDS)]
 SignatureText = Annotated[str, Text(130, 130, r"[0-9a-f]{130}", "a signature: 130 lowercase hexadecimal digits")]
 Task = Literal["classification", "regression"]
 Amount = Annotated[int, Range(1)]
@@ -89,7 +93,7 @@ class RegisterDataset(Payload):
     data: Cid
     manifest: Cid
     rows: Rows
-    target: Annotated[str, Text(1, 200)]
+    target: Annotated[str, Text(1, 200, _SHOWN, _IN_WORDS)]
     """The column to predict."""
     task: Task
 

@@ -12,66 +12,34 @@ with Range, Text or Items. Dataclasses hold tuples where plain objects hold list
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from chain.encoding import (
-    INT_MAX,
-    INT_MIN,
-    Link,
-    cid_to_bytes,
-    cid_to_text,
-    read_raw,
-    shown,
-    write_raw,
-)
+from chain.encoding import Link, cid_to_text, read_raw, shown, write_raw
 from chain.errors import InvalidEncoding
+from chain.fields import (
+    SCALARS,
+    Address,
+    Cid,
+    Hash,
+    Items,
+    Range,
+    Reader,
+    Text,
+    Writer,
+    check_of,
+    integer,
+    text,
+)
 
-Cid = NewType("Cid", str)
-"""A CID as text: version 1, base32, SHA2-256; codec raw, dag-pb or dag-cbor."""
-Address = NewType("Address", str)
-"""An account: 0x and 40 lowercase hexadecimal digits (no checksum capitals)."""
-Hash = NewType("Hash", str)
-"""A SHA-256 digest: 64 lowercase hexadecimal digits."""
+__all__ = [
+    "Address", "Cid", "Hash", "Items", "Range", "Text",
+    "from_bytes", "from_object", "read", "to_bytes", "to_object", "write",
+]  # fmt: skip
 
 T = TypeVar("T")
-Reader = Callable[[Any], Any]
-Writer = Callable[[Any], Any]
-
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_HASH = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """Bounds of an integer, both included."""
-
-    low: int = INT_MIN
-    high: int = INT_MAX
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-    """Bounds of a text in characters, a pattern that all of it must match, or a further check."""
-
-    low: int = 0
-    high: int | None = None
-    pattern: str | None = None
-    expected: str | None = None
-    """The pattern or the check in words."""
-    check: Callable[[str], bool] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Items:
-    """Bounds of a tuple's length; whether its items must differ."""
-
-    low: int = 0
-    high: int | None = None
-    unique: bool = False
 
 
 def to_object(value: Any) -> Any:
@@ -164,8 +132,8 @@ def _wrong_fields(raw: dict[Any, Any], names: tuple[str, ...]) -> None:
 
 
 def _compile(hint: Any) -> tuple[Reader, Writer]:
-    if hint in _SCALARS:
-        return _SCALARS[hint]
+    if hint in SCALARS:
+        return SCALARS[hint]
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         reader, writer = _compile(arguments[0])
@@ -185,68 +153,6 @@ def _compile(hint: Any) -> tuple[Reader, Writer]:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _codec(hint)
     raise TypeError(f"the chain's encoding has no rule for the annotation {hint!r}")
-
-
-def _integer(value: Any) -> int:
-    if type(value) is not int or not INT_MIN <= value <= INT_MAX:
-        raise InvalidEncoding("an integer of 64 bits", shown(value))
-    return value
-
-
-def _boolean(value: Any) -> bool:
-    if type(value) is not bool:
-        raise InvalidEncoding("true or false", shown(value))
-    return value
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise InvalidEncoding("text", shown(value))
-    return value
-
-
-def _null(value: Any) -> None:
-    if value is not None:
-        raise InvalidEncoding("null", shown(value))
-
-
-def _read_cid(value: Any) -> str:
-    if type(value) is bytes:
-        return cid_to_text(value)
-    if type(value) is Link:
-        cid_to_bytes(value)
-        return str(value)
-    raise InvalidEncoding("a link (a CID)", shown(value))
-
-
-def _write_cid(value: Any) -> bytes:
-    if not isinstance(value, str):
-        raise InvalidEncoding("a CID's text", shown(value))
-    return cid_to_bytes(value)
-
-
-def _address(value: Any) -> str:
-    if type(value) is not str or not _ADDRESS.fullmatch(value):
-        raise InvalidEncoding("an address: 0x and 40 lowercase hexadecimal digits", shown(value))
-    return value
-
-
-def _hash(value: Any) -> str:
-    if type(value) is not str or not _HASH.fullmatch(value):
-        raise InvalidEncoding("a hash: 64 lowercase hexadecimal digits", shown(value))
-    return value
-
-
-_SCALARS: dict[Any, tuple[Reader, Writer]] = {
-    int: (_integer, _integer),
-    bool: (_boolean, _boolean),
-    str: (_text, _text),
-    type(None): (_null, _null),
-    None: (_null, _null),
-    Cid: (_read_cid, _write_cid),
-    Address: (_address, _address),
-    Hash: (_hash, _hash),
-}
 
 
 def _literal(choices: tuple[Any, ...]) -> Reader:
@@ -318,7 +224,7 @@ def _mapping(reader: Reader, writer: Writer) -> tuple[Reader, Writer]:
         obj = {}
         for key, value in raw.items():
             try:
-                obj[_text(key)] = item(value)
+                obj[text(key)] = item(value)
             except InvalidEncoding as error:
                 error.inside(str(key)[:64])
                 raise
@@ -342,13 +248,13 @@ def _union(arguments: tuple[Any, ...]) -> tuple[Reader, Writer]:
     def scalar(value: Any) -> Any:
         if type(value) not in arguments:
             raise InvalidEncoding(expected, shown(value))
-        return _integer(value) if type(value) is int else value
+        return integer(value) if type(value) is int else value
 
     return scalar, scalar
 
 
 def _ruled(reader: Reader, rule: Any) -> Reader:
-    check = _rule(rule)
+    check = check_of(rule)
     if check is None:
         return reader
 
@@ -361,7 +267,7 @@ def _ruled(reader: Reader, rule: Any) -> Reader:
 
 
 def _ruled_writer(writer: Writer, rule: Any) -> Writer:
-    check = _rule(rule)
+    check = check_of(rule)
     if check is None:
         return writer
 
@@ -371,54 +277,6 @@ def _ruled_writer(writer: Writer, rule: Any) -> Writer:
         return raw
 
     return write_ruled
-
-
-def _rule(rule: Any) -> Callable[[Any], None] | None:
-    if isinstance(rule, Range):
-        return _in_range(rule.low, rule.high)
-    if isinstance(rule, Text):
-        return _text_rule(rule)
-    if isinstance(rule, Items):
-        return _items_rule(rule)
-    return None
-
-
-def _in_range(low: int, high: int) -> Callable[[Any], None]:
-    def check(value: Any) -> None:
-        if not low <= value <= high:
-            limits = f"at least {low}" if high == INT_MAX else f"{low} to {high}"
-            raise InvalidEncoding(f"an integer of {limits}", shown(value))
-
-    return check
-
-
-def _text_rule(rule: Text) -> Callable[[Any], None]:
-    pattern = None if rule.pattern is None else re.compile(rule.pattern)
-    high = INT_MAX if rule.high is None else rule.high
-    words = rule.expected or f"text like {rule.pattern}"
-
-    def check(value: Any) -> None:
-        if not rule.low <= len(value) <= high:
-            raise InvalidEncoding(f"text of {rule.low} to {high} characters", f"{len(value)} characters")
-        if pattern is not None and not pattern.fullmatch(value):
-            raise InvalidEncoding(words, shown(value))
-        if rule.check is not None and not rule.check(value):
-            raise InvalidEncoding(words, shown(value))
-
-    return check
-
-
-def _items_rule(rule: Items) -> Callable[[Any], None]:
-    high = INT_MAX if rule.high is None else rule.high
-
-    def check(value: Any) -> None:
-        if not rule.low <= len(value) <= high:
-            limits = f"at least {rule.low}" if high == INT_MAX else f"{rule.low} to {high}"
-            raise InvalidEncoding(f"a list of {limits}", f"a list of {len(value)}")
-        if rule.unique and len(set(value)) != len(value):
-            raise InvalidEncoding("a list without repetitions", "an item that is there twice")
-
-    return check
 
 
 def _links_out(raw: Any) -> Any:

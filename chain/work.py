@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from chain.errors import BadTarget
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 MAX_TARGET = 0x7FFFFF << 232
 """The easiest target that a compact one can name: two hashes a block."""
-_NONCES = 2**64
+NONCES = 2**64
+"""Nonces that a header can hold."""
+SOLVE_TIME_CAP = 6
+"""Target intervals that a block's solve time counts as at most; LWMA-1's own number."""
 
 
 def target_of(compact: int) -> int:
@@ -71,7 +76,7 @@ def search(prefix: bytes, target: int, start: int, count: int) -> int | None:
     midstate = hashlib.sha256(prefix)
     copy, sha256, pack = midstate.copy, hashlib.sha256, struct.Struct("<Q").pack
     bound = target.to_bytes(32, "big")
-    for nonce in range(start, min(start + count, _NONCES)):
+    for nonce in range(start, min(start + count, NONCES)):
         inner = copy()
         inner.update(pack(nonce))
         if sha256(inner.digest()).digest() <= bound:
@@ -79,12 +84,58 @@ def search(prefix: bytes, target: int, start: int, count: int) -> int | None:
     return None
 
 
-def next_target(params: Params, ancestors: Sequence[Header]) -> int:
-    """The compact target of the block after `ancestors` (the last ones of its branch, oldest first).
+def window_size(params: Params) -> int:
+    """How many headers `window` gives at most."""
+    return params.difficulty_window + 1 if params.target_interval_ms else 0
 
-    The network's fixed target, where it mines on demand. Raises ValueError for a network with a target
-    interval: there is no difficulty adjustment for it yet.
+
+def window(params: Params, ancestors: Sequence[Header], header: Header) -> tuple[Header, ...]:
+    """The headers that the target after `header` follows from, given those that its own followed from.
+
+    The last N + 1 of a branch that has so many, else all from genesis on, oldest first; none where the target
+    is fixed. Follow a branch with it: `recent = window(params, recent, header)`, from `()` before genesis.
     """
-    if params.target_interval_ms != 0:
-        raise ValueError(f"network {params.name}: expected target_interval_ms 0 (mining on demand)")
-    return params.initial_target
+    return (*ancestors, header)[-window_size(params) :] if window_size(params) else ()
+
+
+def next_target(params: Params, ancestors: Sequence[Header]) -> int:
+    """The compact target of the block after `ancestors`, of which `window` names the ones that count.
+
+    The network's fixed target, where it mines on demand. Else LWMA-1, zawy12's linearly weighted moving average
+    (https://github.com/zawy12/difficulty-algorithms/issues/3), over the last N = `difficulty_window` blocks::
+
+        solve_i = min(time_i - time_(i-1), 6 T)                            i = 1 (oldest) to N (newest)
+        next    = floor((target_1 + ... + target_N) (1 solve_1 + ... + N solve_N) / (N N (N + 1) T / 2))
+
+    brought into [1, `easiest_target`] and written compactly (rounded down). That is the mean target times the
+    weighted mean solve time over T. The cap keeps one long wait from swinging the target. As published, but
+    divided once, in exact integers (there each target is divided first, so that 256 bits suffice), and without
+    its repair of times that run backwards: in valid headers they strictly increase.
+
+    The first N blocks after genesis have the network's initial target, as published: the formula needs N blocks
+    and the time of the one before them.
+
+    `ancestors`: valid headers of one branch, oldest first; only the last N + 1 are looked at. Raises ValueError
+    for fewer that do not begin with the genesis, whose parent is all zeros.
+    """
+    interval, count = params.target_interval_ms, params.difficulty_window
+    if interval == 0:
+        return params.initial_target
+    if len(ancestors) <= count:
+        if not ancestors or int(ancestors[0].parent, 16) != 0:
+            raise ValueError(f"expected {count + 1} headers or all from genesis on, found the last {len(ancestors)}")
+        return params.initial_target
+    last = ancestors[-count - 1 :]
+    cap = SOLVE_TIME_CAP * interval
+    weighted = sum(
+        weight * min(after.time - before.time, cap) for weight, (before, after) in enumerate(pairwise(last), 1)
+    )
+    total = sum([_known_target(header.target) for header in last[1:]])
+    target = 2 * total * weighted // (count * count * (count + 1) * interval)
+    return compact_of(min(max(target, 1), target_of(params.easiest_target)))
+
+
+@lru_cache(maxsize=1024)
+def _known_target(compact: int) -> int:
+    """`target_of`, remembered: each header is asked for N times."""
+    return target_of(compact)

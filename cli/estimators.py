@@ -27,34 +27,39 @@ def _parameter(item: str) -> tuple[str, Any]:
     name, equals, value = item.partition("=")
     if not equals or not name:
         raise click.UsageError(f"--param {item!r}: expected NAME=VALUE, for example --param alpha=0.5")
-    return name, _value(value)
+    return name, parse_value(value)
 
 
 def _row(text: str) -> Any:
     stripped = text.strip()
     if stripped.startswith(("{", "[")):
         try:
-            return json.loads(stripped)
-        except ValueError as error:
+            return json.loads(stripped, parse_constant=_no_json)
+        except (ValueError, RecursionError) as error:
             raise click.UsageError(f"row {text!r} is no JSON: {error}") from error
     parts = [part.strip() for part in stripped.split(",")]
     if all("=" in part for part in parts):
         return dict(_parameter(part) for part in parts)
-    return [_value(part) for part in parts]
+    return [parse_value(part) for part in parts]
 
 
-def _value(text: str) -> Any:
+def parse_value(text: str) -> Any:
+    """JSON where it is some, else the text itself; NaN and Infinity, which JSON does not have, are text."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, parse_constant=_no_json)
+    except (ValueError, RecursionError):
         return text
+
+
+def _no_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _json_object(text: str, what: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise click.UsageError(f"{what}: {error}") from error
+        found = json.loads(text, parse_constant=_no_json)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{what}: expected a JSON object: {error}") from error
     if not isinstance(found, dict):
         raise click.UsageError(f"{what}: expected a JSON object, found {type(found).__name__}")
     return found

@@ -149,7 +149,10 @@ def predict(name: str, rows: tuple[str, ...], path: str | None, data: str, url: 
 def _rows_of(path: Path) -> list[Any]:
     """The rows of a CSV file with headings, a Parquet file or a JSON array; an empty cell is null."""
     if path.suffix == ".json":
-        found = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            found = json.loads(path.read_text(encoding="utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise click.UsageError(f"{path} is no JSON: {error}") from error
         if not isinstance(found, list):
             raise click.UsageError(f"{path}: expected a JSON array of rows, found {type(found).__name__}")
         return found

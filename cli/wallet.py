@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from chain.schema import Address
@@ -71,4 +73,8 @@ def send(sender: str, recipient: str, amount: int, data: str, node: str | None, 
 
 def _address(data: str, who: str) -> Address:
     """An address as it is, or that of a named wallet."""
-    return Address(who.lower()) if who.startswith("0x") else Wallets(DataFolder(data).wallets).address(who)
+    if not who.startswith("0x"):
+        return Wallets(DataFolder(data).wallets).address(who)
+    if not re.fullmatch("0x[0-9a-fA-F]{40}", who):
+        raise click.UsageError(f"{who!r}: expected an address, 0x and 40 hexadecimal digits, or a wallet's name")
+    return Address(who.lower())

@@ -1,6 +1,7 @@
 """What the coordinator has to do with the broker: sending tasks by name, and seeing which workers live.
 
 It names tasks and never imports the workers. Messages are JSON and hold ids only; losing them loses nothing.
+Queues and heartbeats are named by the network, so that several may share a broker.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from redis.retry import Retry
 from coordinator.scheduler import Task
 from runtime.broker import client_url
 
-#: Keys that workers keep in Redis while they live.
-HEARTBEATS = "assay:worker:*"
+
+def heartbeats(genesis: str) -> str:
+    """The pattern of the keys that a network's workers keep in Redis while they live."""
+    return f"assay:worker:{genesis[:16]}:*"
 
 
 class BrokerUnavailable(Exception):  # noqa: N818 - the failure's name, as users read it
@@ -51,7 +54,6 @@ class Broker:
             accept_content=["json"],
             result_backend=None,
             task_ignore_result=True,
-            task_default_queue="assay",
             broker_connection_timeout=3,
             broker_transport_options={
                 "socket_timeout": 3,
@@ -63,10 +65,10 @@ class Broker:
             },
         )
 
-    def send(self, task: Task) -> None:
-        """Enqueue one task."""
+    def send(self, task: Task, genesis: str) -> None:
+        """Enqueue one task for the workers of the network with this genesis hash."""
         try:
-            self._celery.send_task(task.name, kwargs=task.kwargs, queue=task.queue, retry=False)
+            self._celery.send_task(task.name, kwargs=task.kwargs, queue=task.queue(genesis), retry=False)
         except (OperationalError, redis.RedisError, OSError) as error:
             raise BrokerUnavailable(self._gone(error)) from error
 
@@ -77,10 +79,10 @@ class Broker:
         except (redis.RedisError, OSError) as error:
             raise BrokerUnavailable(self._gone(error)) from error
 
-    def workers(self) -> list[Worker]:
-        """The workers that live, in the order of their addresses."""
+    def workers(self, genesis: str) -> list[Worker]:
+        """The workers of a network that live, in the order of their addresses."""
         try:
-            keys = sorted(self._redis.scan_iter(HEARTBEATS, count=1000))
+            keys = sorted(self._redis.scan_iter(heartbeats(genesis), count=1000))
             values: list[Any] = self._redis.mget(keys) if keys else []
         except (redis.RedisError, OSError) as error:
             raise BrokerUnavailable(self._gone(error)) from error

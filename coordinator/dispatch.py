@@ -47,19 +47,19 @@ class Dispatcher:
         if not views:
             self._sent = {}
             return IDLE_SECONDS
-        workers = {worker.address: worker.since for worker in self._broker.workers()}
+        genesis = self._node.genesis_hash()
+        workers = {worker.address: worker.since for worker in self._broker.workers(genesis)}
         now = int(self._clock() * 1000)
         jobs, final = [view.value for view in views], views[0].final_height
         found = plan(jobs, final, now, self._sent, workers.keys(), self._policy, since=workers)
         # What is due counts as sent only when the broker has it; of closed jobs nothing is kept.
         self._sent = {task: sent for task, sent in self._sent.items() if task in found.sent}
         for task in found.tasks:
-            self._broker.send(task)
+            self._broker.send(task, genesis)
             self._sent[task] = found.sent[task]
             TASKS.labels(task.name, "again" if found.sent[task].count > 1 else "first").inc()
-            _log.info(
-                "task sent", task=task.name, count=found.sent[task].count, queue=task.queue, **task.kwargs
-            )
+            queue = task.queue(genesis)
+            _log.info("task sent", task=task.name, count=found.sent[task].count, queue=queue, **task.kwargs)
         if found.wake is None:
             return LOOK_SECONDS
         return min(max((found.wake - now) / 1000, 0.01), LOOK_SECONDS)

@@ -35,7 +35,7 @@ _STATUS = {
     "insufficient_balance": 403,
     "transaction_too_large": 413,
     "too_large": 413,
-    "pool_full": 503,
+    "mempool_full": 503,
 }
 
 
@@ -67,7 +67,12 @@ def conflict(detail: str) -> Problem:
 def from_node(error: NodeRefused) -> Problem:
     """What the node refused, with its own code and words."""
     status = error.status if error.status in (404, 409, 413, 429) else _STATUS.get(error.code, 400)
-    return Problem(status, detail=error.detail, type=TYPE + error.code.replace("_", "-"))
+    return _of_the_chain(status, error.code, error.detail)
+
+
+def _of_the_chain(status: int, code: str, detail: str) -> Problem:
+    headers = _RETRY if status == 503 else None
+    return Problem(status, detail=detail, type=TYPE + code.replace("_", "-"), headers=headers)
 
 
 def from_content(error: ContentError) -> Problem:
@@ -95,8 +100,7 @@ def install(app: Flask) -> None:
         return from_node(error).to_response()
 
     def dropped(error: TransactionRefused) -> Response:
-        status = _STATUS.get(error.code, 400)
-        return Problem(status, detail=str(error), type=TYPE + error.code.replace("_", "-")).to_response()
+        return _of_the_chain(_STATUS.get(error.code, 400), error.code, str(error)).to_response()
 
     def unavailable(error: NodeUnavailable) -> Response:
         return Problem(503, detail=str(error), type=TYPE + "node-unavailable", headers=_RETRY).to_response()

@@ -111,13 +111,15 @@ class Readiness:
         if self._broker is None:
             return "workers are seen through the broker, and none was named"
         try:
-            workers = self._broker.workers()
+            workers = self._broker.workers(self._node.genesis_hash())
+        except NodeError:
+            return "the node, which does not answer, says of which network the workers have to be"
         except BrokerUnavailable:
             return "workers are seen through the broker, which does not answer"
         return (
             None
             if workers
-            else "no worker has shown a sign of life in the last 15 s; start one: `assay worker`"
+            else "no worker has shown a sign of life on this network in the last 15 s; start one: `assay worker`"
         )
 
     def _validators(self) -> str | None:

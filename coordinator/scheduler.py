@@ -17,8 +17,6 @@ from chain.state.objects import Failure, Job, Lease, Partition, Round
 
 TRAIN: Literal["assay.train"] = "assay.train"
 AGGREGATE: Literal["assay.aggregate"] = "assay.aggregate"
-#: Every worker reads this queue, and one of its own that is named for its address.
-QUEUE = "assay"
 
 
 @dataclass(frozen=True)
@@ -32,10 +30,11 @@ class Task:
     partition: int | None
     worker: str | None = field(default=None, compare=False)
 
-    @property
-    def queue(self) -> str:
-        """Where it is sent."""
-        return QUEUE if self.worker is None else f"{QUEUE}.{self.worker}"
+    def queue(self, genesis: str) -> str:
+        """Where it is sent in the network with this genesis hash: every worker of it reads one queue, and one of its
+        own that is named for its address."""
+        shared = f"assay.{genesis[:16]}"
+        return shared if self.worker is None else f"{shared}.{self.worker}"
 
     @property
     def name(self) -> str:

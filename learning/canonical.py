@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import rfc8785
 
 from learning.errors import LearningError
+from runtime import strict_json
 
 #: RFC 8785 writes numbers as IEEE 754 doubles: integers beyond this would not come back as they were.
 MAX_INTEGER = 2**53 - 1
@@ -28,9 +28,9 @@ def from_canonical(data: bytes, what: str, error: type[LearningError], limit: in
     if len(data) > limit:
         raise error(f"{what} has {len(data)} bytes, at most {limit} are read; it is not one of ours")
     try:
-        value = json.loads(data)
+        value = strict_json.loads(data)
         again = to_canonical(value)
-    except (ValueError, RecursionError) as problem:
+    except ValueError as problem:
         raise error(f"{what} is no JSON text (RFC 8259): {problem}; expected what Assay wrote") from None
     if again != data:
         raise error(

@@ -13,7 +13,6 @@ scikit-learn means different things by them (`max_features`: all features, or on
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from learning.catalogue import (
     Entry,
 )
 from learning.errors import InvalidSpec
+from runtime import strict_json
 
 MAX_SPEC_BYTES = 16_384
 MAX_STEPS = 4
@@ -170,8 +170,8 @@ def _read(spec: Mapping[str, Any] | str) -> dict[str, Any]:
         if not spec.lstrip().startswith("{"):
             return {"class": spec.strip()}
         try:
-            spec = json.loads(spec, object_pairs_hook=_no_duplicates)
-        except (ValueError, RecursionError) as error:
+            spec = strict_json.loads(spec, object_pairs_hook=_no_duplicates)
+        except ValueError as error:
             raise InvalidSpec(f"the estimator's spec is not JSON: {error}") from None
     if not isinstance(spec, Mapping):
         raise InvalidSpec(f'expected an estimator as {{"class": ..., "params": {{...}}}}, came {_show(spec)}')

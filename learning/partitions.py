@@ -30,6 +30,7 @@ import numpy as np
 from learning.canonical import to_canonical
 from learning.errors import InvalidSpec
 from learning.statistics import Rows
+from runtime import strict_json
 
 Words = np.ndarray[tuple[int], np.dtype[np.uint64]]
 
@@ -49,8 +50,8 @@ def parse_partitioning(spec: str | dict[str, Any]) -> str:
         if len(spec) > _MAX_TEXT:
             raise InvalidSpec(f"the partitioning has {len(spec)} characters, at most {_MAX_TEXT}; {known}")
         try:
-            spec = json.loads(spec)
-        except (ValueError, RecursionError) as problem:
+            spec = strict_json.loads(spec)
+        except ValueError as problem:
             raise InvalidSpec(f"the partitioning is no JSON ({problem}); {known}") from None
     if not isinstance(spec, dict):
         raise InvalidSpec(f"the partitioning is {spec!r}; {known}")

@@ -108,6 +108,7 @@ def serve(
     *,
     threads: int = THREADS,
     max_streams: int = MAX_STREAMS,
+    max_body: int = MAX_BODY,
     on_ready: Callable[[int], None] | None = None,
     stop: threading.Event,
     listener: socket.socket | None = None,
@@ -120,6 +121,8 @@ def serve(
         0 takes a free one; ``on_ready`` is told which, once connections are accepted.
     max_streams
         Streams and long polls at a time, see :func:`runtime.streams.streams`.
+    max_body
+        Largest request body, bytes; a longer one is refused with 413 before anything of it is kept.
     listener
         A socket from :func:`listen`, for a service that must have its port before it loads the rest.
 
@@ -141,7 +144,7 @@ def serve(
         connection_limit=1000,
         # Gives requests `waitress.client_disconnected`, so that a stream ends with its client.
         channel_request_lookahead=1,
-        max_request_body_size=MAX_BODY,
+        max_request_body_size=max_body,
     )
 
     # Threads wake the loop when they have written; after the end their descriptor may be somebody else's.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chain.blockchain import Blockchain, Kind
+from chain.blockchain import Blockchain
 from chain.blocks import Block
 from chain.certificates import Certificate, certificate_of
 from chain.client import NodeClient
@@ -20,6 +20,7 @@ from chain.errors import ChainError
 from chain.params import NETWORKS, Genesis
 from chain.schema import Hash
 from chain.state import Job, Model, State, Version, version_key
+from chain.tree import Kind
 from ipfs.store import ContentStore
 from learning.errors import LearningError
 from learning.records import recipe_of

@@ -74,6 +74,7 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> int:
         wake.set()
         attest.set()
         threads[-1].join(FINISH)
+        log.info("validator ends", name=settings.name)
     return 1 if broken.is_set() else 0
 
 

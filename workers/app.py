@@ -10,20 +10,25 @@ from __future__ import annotations
 
 from celery import Celery
 
-#: The queue that every worker reads.
-QUEUE = "assay"
 #: The names under which the scheduler sends tasks.
 TRAIN = "assay.train"
 AGGREGATE = "assay.aggregate"
 
 
-def own_queue(address: str) -> str:
+def shared_queue(genesis: str) -> str:
+    """The queue that every worker of a network reads. It is named by the genesis block's hash, so that networks on
+    one broker do not take each other's tasks."""
+    return f"assay.{genesis[:16]}"
+
+
+def own_queue(genesis: str, address: str) -> str:
     """The queue of one worker: what only the holder of an accepted update may do is sent there."""
-    return f"{QUEUE}.{address}"
+    return f"{shared_queue(genesis)}.{address}"
 
 
 def make_app(broker: str) -> Celery:
-    """An application on ``broker``, a URL of the Redis protocol as Celery writes it (``redis://`` or ``redis+socket://``)."""
+    """An application on ``broker``, a URL of the Redis protocol as Celery writes it (``redis://`` or
+    ``redis+socket://``). It has no queue of its own: whoever sends names one."""
     app = Celery("assay", broker=broker, set_as_current=False)
     app.conf.update(
         task_serializer="json",
@@ -32,7 +37,6 @@ def make_app(broker: str) -> Celery:
         task_ignore_result=True,
         task_acks_late=True,
         task_reject_on_worker_lost=False,
-        task_default_queue=QUEUE,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

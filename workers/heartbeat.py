@@ -16,7 +16,6 @@ from redis.retry import Retry
 
 from runtime.logs import get_logger
 
-PREFIX = "assay:worker:"
 #: Seconds after which a worker that no longer says anything is gone, and between two signs of life.
 TTL = 15
 INTERVAL = 5.0
@@ -26,7 +25,12 @@ LOOK = 0.2
 log = get_logger("workers.heartbeat")
 
 
-def announce(url: str, address: str, name: str, pid: int, environment: str) -> None:
+def key_of(genesis: str, address: str) -> str:
+    """The worker's key, by the hash of its network's genesis block: networks may share a Redis."""
+    return f"assay:worker:{genesis[:16]}:{address}"
+
+
+def announce(url: str, genesis: str, address: str, name: str, pid: int, environment: str) -> None:
     """Write the worker's key: it can take tasks from now on. `url` as redis-py writes it.
 
     `since` (ms since 1970) tells the scheduler that what this worker held before died with an earlier process.
@@ -37,33 +41,34 @@ def announce(url: str, address: str, name: str, pid: int, environment: str) -> N
         {"address": address, "name": name, "pid": pid, "environment": environment, "since": since}
     )
     with _client(url) as client:
-        client.set(PREFIX + address, document, ex=TTL)
+        client.set(key_of(genesis, address), document, ex=TTL)
 
 
-def withdraw(url: str, address: str) -> None:
+def withdraw(url: str, genesis: str, address: str) -> None:
     """Remove the worker's key; where Redis is away, it expires by itself."""
     try:
         with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
-            client.delete(PREFIX + address)
+            client.delete(key_of(genesis, address))
     except redis.RedisError as error:
         log.debug("heartbeat not removed", address=address, error=str(error))
 
 
-def keep(url: str, address: str, stop: threading.Event) -> None:
+def keep(url: str, genesis: str, address: str, stop: threading.Event) -> None:
     """Keep the worker's key until `stop`, then remove it; also over a restart of Redis, which forgets it."""
     document: bytes | str | None = None
+    key = key_of(genesis, address)
     with redis.Redis.from_url(url) as client:
         while not stop.wait(INTERVAL if document else LOOK):
             try:
-                found = client.getex(PREFIX + address, ex=TTL)
+                found = client.getex(key, ex=TTL)
                 if found is not None:
                     document = found
                 elif document is not None:
-                    client.set(PREFIX + address, document, ex=TTL)
+                    client.set(key, document, ex=TTL)
             except redis.RedisError as error:
                 log.warning("no heartbeat", error=str(error))
                 stop.wait(INTERVAL)
-    withdraw(url, address)
+    withdraw(url, genesis, address)
 
 
 def _client(url: str) -> redis.Redis:

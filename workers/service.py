@@ -6,39 +6,48 @@ import logging
 import os
 import signal
 import threading
+import time
 import warnings
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
+from chain.client import NodeClient, NodeError
 from runtime import guard, numeric
 from runtime.logs import get_logger
 from workers import heartbeat, tasks
-from workers.app import QUEUE, make_app, own_queue
+from workers.app import make_app, own_queue, shared_queue
 from workers.settings import WorkerSettings
 
 log = get_logger("workers.service")
+
+#: Seconds after which a node that is away is asked again which network it is of.
+RETRY = 0.5
 
 
 def run(settings: WorkerSettings) -> int:
     """Work until SIGTERM or SIGINT, which end a training at once: the lease and the task outlive it.
 
-    Returns the exit status, if ever: a signal ends the process with status 0.
+    Queues and heartbeat are named by the network of the worker's node, which is waited for. Returns the exit status,
+    if ever: a signal ends the process with status 0.
     """
     guard.watch_parent()
     numeric.pin()
     address = settings.load_key().address
+    _end_on_signals(lambda: None)
+    genesis = _network_of(settings.open_client())
     app = make_app(settings.broker)
-    tasks.register(app, settings)
-    heartbeat.withdraw(settings.redis, address)  # a predecessor's, which may have been killed
+    tasks.register(app, settings, genesis)
+    heartbeat.withdraw(settings.redis, genesis, address)  # a predecessor's, which may have been killed
     stop = threading.Event()
     keeper = threading.Thread(
-        target=heartbeat.keep, args=(settings.redis, address, stop), name="heartbeat", daemon=True
+        target=heartbeat.keep, args=(settings.redis, genesis, address, stop), name="heartbeat", daemon=True
     )
-    _end_on_signals(settings.redis, address)
-    worker = _celery_worker(app, settings.name, [QUEUE, own_queue(address)])
+    _end_on_signals(lambda: heartbeat.withdraw(settings.redis, genesis, address))
+    worker = _celery_worker(app, settings.name, [shared_queue(genesis), own_queue(genesis, address)])
     log.info("worker", name=settings.name, address=address, node=settings.node, store=settings.store)
     keeper.start()
     try:
@@ -48,6 +57,19 @@ def run(settings: WorkerSettings) -> int:
     stop.set()
     keeper.join(timeout=2)
     return int(worker.exitcode or 1)
+
+
+def _network_of(node: NodeClient) -> str:
+    """The hash of its genesis block, once it answers."""
+    told = False
+    while True:
+        try:
+            return node.genesis_hash()
+        except NodeError as error:
+            if not told:
+                log.warning("waiting for the node", node=node.url, reason=str(error))
+            told = True
+        time.sleep(RETRY)
 
 
 def _celery_worker(app: Celery, name: str, queues: list[str]) -> Any:
@@ -79,9 +101,9 @@ def _leave_logging_alone(**_: object) -> None:
     """Take the place of Celery's own set-up."""
 
 
-def _end_on_signals(url: str, address: str) -> None:
-    """On SIGTERM, SIGINT and SIGHUP end this process at once, also while Celery starts; with status 1 when the pool's
-    process says that it cannot train.
+def _end_on_signals(last: Callable[[], None]) -> None:
+    """On SIGTERM, SIGINT and SIGHUP do what is last and end this process at once, also while Celery starts; with status
+    1 when the pool's process says that it cannot train.
 
     Nothing is lost with it: claims, updates and what is left to do are on the chain. The pool's process ends with
     its parent (`runtime.guard`).
@@ -91,7 +113,7 @@ def _end_on_signals(url: str, address: str) -> None:
     def end(number: int, _frame: FrameType | None) -> None:
         try:
             if os.getpid() == service:  # and no copy that is just being forked
-                heartbeat.withdraw(url, address)
+                last()
                 log.info("worker ends", signal=signal.Signals(number).name)
         finally:
             os._exit(int(number == tasks.CANNOT_TRAIN))

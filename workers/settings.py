@@ -56,15 +56,17 @@ class WorkerSettings:
             new_session=self.new_session,
         )
 
-    def warm_up(self) -> None:
-        """In the pool's process: bound its memory, load the learning libraries, report ready."""
+    def warm_up(self, genesis: str) -> None:
+        """In the pool's process: bound its memory, load the learning libraries, report ready to the network with this
+        genesis hash."""
         import learning.session  # noqa: F401 - imported here so that the first task need not wait for it
         from learning.environment import environment_id
 
         numeric.check()
         if self.memory is not None:
             bound_memory(self.memory)
-        heartbeat.announce(self.redis, self.load_key().address, self.name, os.getppid(), environment_id())
+        address = self.load_key().address
+        heartbeat.announce(self.redis, genesis, address, self.name, os.getppid(), environment_id())
 
 
 def bound_memory(limit: int) -> None:

@@ -28,8 +28,9 @@ log = get_logger("workers.tasks")
 CANNOT_TRAIN = signal.SIGUSR1
 
 
-def register(app: Celery, settings: WorkerSettings) -> None:
-    """Register both tasks on `app`. Their process makes its `WorkerContext` after the fork, once."""
+def register(app: Celery, settings: WorkerSettings, genesis: str) -> None:
+    """Register both tasks on `app`, for the network with this genesis hash. Their process makes its `WorkerContext`
+    after the fork, once."""
     held: list[WorkerContext] = []
 
     def context() -> WorkerContext:
@@ -52,7 +53,7 @@ def register(app: Celery, settings: WorkerSettings) -> None:
     def on_pool_process(**_: Any) -> None:
         guard.watch_parent_in_child()
         try:
-            settings.warm_up()
+            settings.warm_up(genesis)
         except BaseException:
             # Celery would log this and train on, unbounded or with other numerics: end the worker instead.
             log.critical("worker cannot train here", exc_info=True)

@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from chain.blocks import Block
-from chain.node.core import Standing
 from chain.node.http import (
     CBOR,
     MAX_PAGE,
@@ -26,6 +25,7 @@ from chain.node.http import (
     seconds,
     wants_cbor,
 )
+from chain.node.interface import Standing
 from chain.node.service import Service
 from chain.schema import to_object
 from chain.work import work_of
@@ -33,6 +33,8 @@ from runtime.streams import streams
 
 #: Seconds of the longest long poll.
 MAX_WAIT = 60.0
+#: Bytes of the blocks in one page of a list, after which it ends early: describing them takes several times as much.
+PAGE_BYTES = 8 * 1024 * 1024
 _HEIGHT = re.compile(r"[0-9]{1,15}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -162,10 +164,12 @@ def _blocks(routes: Blueprint, service: Service) -> None:
         highest = integer(given, "cursor", chain.head.height, 0, 2**53)
         found: list[dict[str, Any]] = []
         height = min(highest, chain.head.height)
-        while height >= 0 and len(found) < limit:
+        room = PAGE_BYTES
+        while height >= 0 and len(found) < limit and room > 0:
             block = node.block(height)
             if block is not None:
                 found.append(describe(block))
+                room -= len(block.data)
             height -= 1
         return answer({"blocks": found, "next": height if height >= 0 else None})
 

@@ -66,7 +66,8 @@ def blueprint(service: Service) -> Blueprint:
         given = arguments("tail")
         tail = integer(given, "tail", 10, 0, MAX_TAIL)
         resume = request.headers.get("Last-Event-ID", "")
-        after = int(resume) if resume.isascii() and resume.isdigit() else max(0, node.seq - tail)
+        known = resume.isascii() and resume.isdigit() and len(resume) <= 16 and int(resume) <= node.seq
+        after = int(resume) if known else max(0, node.seq - tail)
 
         def lines() -> Iterator[ServerEvent | None]:
             last = after

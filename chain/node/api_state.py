@@ -11,11 +11,11 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from chain.blockchain import Entry
 from chain.node.http import MAX_PAGE, PAGE, answer, arguments, choice, integer, not_found
 from chain.node.service import Service
 from chain.schema import to_object
 from chain.state import Account, Attested, Job, State, version_key
+from chain.tree import Entry
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 #: Finds an object in a state; None where there is none.

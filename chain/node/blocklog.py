@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from chain.store import StoredEvent
 
@@ -60,9 +59,18 @@ class BlockLog:
         self.path = path
         self._read = read
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[bytes] = path.open("ab")
-        self._seq = self._repair()
+        self._open()
         self.update()
+
+    @property
+    def seq(self) -> int:
+        """Number of the last event written."""
+        return self._seq
+
+    def _open(self) -> None:
+        # Without a buffer, which would keep lines that the disk refused and write them behind later ones.
+        self._file = self.path.open("ab", buffering=0)
+        self._seq = self._repair()
 
     def _repair(self) -> int:
         """Cut off an unfinished last line; the number of the last whole one."""
@@ -85,14 +93,26 @@ class BlockLog:
         return 0
 
     def update(self) -> None:
-        """Append the lines of all events that the file does not have yet."""
+        """Append the lines of all events that the file does not have yet.
+
+        Raises ``OSError`` when the disk takes no more; the next call goes on behind the last whole line.
+        """
+        if self._file.closed:
+            self._open()
         while True:
             events = self._read(self._seq, _PAGE)
             if not events:
                 return
-            self._file.write("".join(line_of(event) + "\n" for event in events).encode())
-            self._file.flush()
+            try:
+                self._write("".join(line_of(event) + "\n" for event in events).encode())
+            except OSError:
+                self._file.close()
+                raise
             self._seq = events[-1].seq
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            data = data[self._file.write(data) :]
 
     def close(self) -> None:
         self._file.close()

@@ -7,25 +7,22 @@ then, and on the disk before it is in memory.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from chain import pacing
-from chain.blockchain import Blockchain, Entry, Kind, Result, Tree
 from chain.blocks import Block, Header
 from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
+from chain.node.interface import Alone, Clock, Receipt, Standing, Status, Task, Transport
+from chain.node.loading import load, stored
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash
-from chain.state import BlockDraft, State, next_deadline
-from chain.store import Snapshot, Store, StoredBlock, StoreError
+from chain.state import BlockDraft, next_deadline
+from chain.store import Snapshot, Store
 from chain.transactions import Signed, VoteCheckpoint
-
-#: Milliseconds since 1970 UTC.
-Clock = Callable[[], int]
-Status = Literal["pending", "included", "final", "dropped"]
+from chain.tree import Entry, Kind, Result, Tree
 
 #: Final blocks between two snapshots of the state.
 SNAPSHOT_EVERY = 256
@@ -37,54 +34,6 @@ DROPPED_KEPT = 10_000
 DROPPED_BYTES = 16 * 1024 * 1024
 #: Blocks whose miners count as present, in the order in which miners take turns.
 RECENT_BLOCKS = 32
-
-
-class Transport(Protocol):
-    """How what is new here reaches other nodes; called after it is on the disk."""
-
-    def transactions(self, signed: Sequence[Signed]) -> None:
-        """Transactions that were not known before."""
-
-    def blocks(self, blocks: Sequence[Block]) -> None:
-        """Valid blocks that were not known before, parents first."""
-
-
-class Alone:
-    """The transport of a node without peers."""
-
-    def transactions(self, signed: Sequence[Signed]) -> None:
-        """Nobody to tell."""
-
-    def blocks(self, blocks: Sequence[Block]) -> None:
-        """Nobody to tell."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A transaction is on this node's disk: waiting, or in a block already."""
-
-    transaction: str
-    status: Status
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a transaction stands."""
-
-    status: Status
-    height: int | None = None
-    block: str | None = None
-    signed: Signed | None = None
-    error: ChainError | None = None
-    """Why it was dropped, or why it cannot be in the next block yet."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A block that lacks its nonce, and the number by which the miner's answer names it."""
-
-    number: int
-    block: Block
 
 
 class Node:
@@ -106,10 +55,11 @@ class Node:
         self.genesis = genesis
         self.params = params
         self.miner = miner
+        self._renewal_ms = pacing.renewal_ms(params)
         self._store = store
         self._clock = clock
         self.transport: Transport = Alone() if transport is None else transport
-        self.chain = _load(genesis, params, store)
+        self.chain = load(genesis, params, store)
         self.pool = Mempool(params, self.chain.genesis_id)
         self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
         self._dropped_size = 0
@@ -124,6 +74,8 @@ class Node:
         self._votes: dict[Address, VoteCheckpoint] = {}
         self._next_expiry: int | None = None
         self._task: Task | None = None
+        self._task_since = 0
+        self._task_quorum = False
         self._numbers = 0
         self._head_since = clock()
         self._take_pending([data for _, data in store.pending()])
@@ -353,7 +305,7 @@ class Node:
         events = block_events(result.connected, result.disconnected, self._seq)
         with self._store.write():
             for entry in result.accepted:
-                self._store.put_block(_stored(entry))
+                self._store.put_block(stored(entry))
             for entry in result.disconnected:
                 self._store.set_disconnected(entry.height, entry.id)
             for entry in result.connected:
@@ -384,7 +336,7 @@ class Node:
     def next_time(self) -> int | None:
         """When :meth:`on_time` has something to do; None: not before something comes.
 
-        Milliseconds since 1970 UTC.  A block that is being mined is not counted.
+        Milliseconds since 1970 UTC.  A block that is being mined counts when it is to be made anew.
         """
         times = [block.header.time - self.params.max_future_ms for block in self.chain.early]
         if self._next_expiry is not None:
@@ -393,20 +345,41 @@ class Node:
             due = self._mining_time()
             if due is not None:
                 times.append(due)
+        elif self._renewal_ms is not None:
+            times.append(self._task_since + self._renewal_ms)
         return min(times, default=None)
 
     def on_time(self) -> Task | None:
-        """Do what is due; the block to be mined now, the same one until it is found or the head changes."""
+        """Do what is due; the block to be mined now.
+
+        The same one until it is found or the head changes or, with a target interval, until it is outdated.
+        """
         now = self._clock()
         for block in self.chain.due(now):
             self.receive_block(block)
         if self._next_expiry is not None and self._next_expiry <= now:
             self._refresh()
+        if self._task is not None and self._outdated(now):
+            self._task = None
         if self._task is None:
             due = self._mining_time()
             if due is not None and due <= now:
-                self._task = self._build(now)
+                self._task, self._task_since, self._task_quorum = self._build(now), now, self._quorum()
         return self._task
+
+    def _outdated(self, now: int) -> bool:
+        """Whether the block being mined is to be made anew.
+
+        Checkpoint votes make a block final only where those for it are in the very next one. So a quorum of them
+        is taken up at once; everything else waits for its turn.
+        """
+        if self._renewal_ms is None:
+            return False
+        return not 0 <= now - self._task_since < self._renewal_ms or (not self._task_quorum and self._quorum())
+
+    def _quorum(self) -> bool:
+        """Whether the votes that wait complete a quorum on the head."""
+        return pacing.completes_quorum(self.head.state, self.head.id, self._votes.items())
 
     def _mining_time(self) -> int | None:
         head = self.head
@@ -455,62 +428,3 @@ class Node:
         if result.kind is not Kind.NEW_HEAD and result.reason is not None:
             raise result.reason
         return result
-
-
-def _stored(entry: Entry) -> StoredBlock:
-    return StoredBlock(entry.id, entry.height, entry.work, entry.block.encode())
-
-
-def _load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
-    """The tree as the store has it: replayed from the newest snapshot, or from genesis."""
-    chain = Blockchain(genesis, params)
-    first = store.branch_at(0)
-    if first is None:
-        with store.write():
-            store.set_meta("genesis", genesis.to_json())
-            store.put_block(_stored(chain.head))
-            store.set_connected(0, chain.head.id, [])
-        return chain
-    if first != chain.genesis_id:
-        raise StoreError(
-            f"the database holds the chain of genesis {first}, this network's is {chain.genesis_id}: "
-            "name another data folder, or start with the genesis this one was made with"
-        )
-    root = _root(params, store)
-    if root is not None:
-        below = _below(store, root)
-        chain = Blockchain(genesis, params, root, below)
-    for stored in store.blocks_above(chain.head.height):
-        block = Block.decode(stored.data, params.max_block_bytes)
-        if chain.entry(block.header.parent) is not None:
-            chain.add(block, block.header.time)
-    expected = store.branch_at(chain.head.height)
-    if expected != chain.head.id:
-        raise StoreError(
-            f"the database's head at height {chain.head.height} is {expected}, replaying its blocks gives "
-            f"{chain.head.id}: the file is damaged, or was written under other rules; restore a copy"
-        )
-    return chain
-
-
-def _below(store: Store, root: Entry) -> dict[int, Hash]:
-    """Ids of the blocks under ``root`` that votes above it may still name."""
-    found = {}
-    for height in range(root.state.finality.final_height, root.height):
-        block = store.branch_at(height)
-        if block is not None:
-            found[height] = Hash(block)
-    return found
-
-
-def _root(params: Params, store: Store) -> Entry | None:
-    """The newest undamaged snapshot as the entry to replay from."""
-    for snapshot in store.snapshots():
-        stored = store.block(snapshot.block)
-        if stored is None:
-            continue
-        block = Block.decode(stored.data, params.max_block_bytes)
-        state = State.from_snapshot(snapshot.data)
-        if state.digest == block.commitment.state and store.branch_at(stored.height) == block.id:
-            return Entry(block, block.id, stored.height, state, stored.work, ())
-    return None

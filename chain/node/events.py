@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chain.blockchain import Entry
 from chain.store import StoredEvent
+from chain.tree import Entry
 
 #: Names that an event's own fields may not take in the flat JSON object; such a field gets the prefix.
 RESERVED = frozenset({"seq", "height", "block", "kind", "undone", "time"})

@@ -37,7 +37,7 @@ class Refused(Problem):
 
 def not_found(what: str, name: str) -> Refused:
     """404 for an object that the chain does not have."""
-    return Refused(404, "not_found", f"expected {what} that exists, came {name}")
+    return Refused(404, "not_found", f"expected {what} that exists, came {name[:100]}")
 
 
 def wants_cbor() -> bool:

@@ -24,9 +24,10 @@ from typing import TypeVar
 
 from chain.errors import ChainError, ConflictingFinality, InvalidEncoding
 from chain.node.blocklog import BlockLog
-from chain.node.core import Node, Receipt
+from chain.node.core import Node
 from chain.node.events import Bell
-from chain.node.miner import Miner
+from chain.node.interface import Receipt
+from chain.node.miner import Miner, default_cores
 from chain.node.peering.links import Links
 from chain.node.peering.protocol import Peering, PeerRefused
 from chain.params import NETWORKS, Genesis
@@ -40,6 +41,8 @@ from runtime.settings import DataFolder
 DATABASE = "chain.sqlite"
 #: Transactions written together at most.
 BATCH = 500
+#: Largest request body, bytes, that is read at all; the API itself takes a transaction and no more.
+MAX_BODY = 16 * 1024 * 1024
 #: Seconds an answer may take while the disk is slow.
 ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
@@ -111,9 +114,10 @@ class Service:
         self._miner = Miner(
             found=lambda number, nonce: self._inbox.put(_Found(number, nonce)),
             lost=lambda: self._inbox.put(_MinerLost()),
+            cores=default_cores(node.params),
         )
         self._mining: int | None = None
-        self._pause_until = 0.0
+        self._pause_until: float | None = None
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
         self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
         self.links = Links(self.post, node.params)
@@ -229,11 +233,13 @@ class Service:
                     self._pause_until = time.monotonic() + RETRY_SECONDS
             self._talk()
             self._mine()
+            if self.node.seq != self.log.seq:
+                self.log.update()
         except (sqlite3.OperationalError, OSError) as error:
             _log.error("the disk refused a write; trying again", reason=str(error))
             self._pause_until = time.monotonic() + RETRY_SECONDS
-        if self.node.seq != before:
-            self.log.update()
+            if any(isinstance(each, _Found) for each in items):
+                self._mining = None  # what was found may be lost with it: the search begins again
         if self.node.seq != before or submissions or any(isinstance(each, _Call) for each in items):
             self.bell.ring()
 
@@ -242,9 +248,8 @@ class Service:
         times = (self.node.next_time(), self.links.peering.next_time(), self.links.next_time())
         due = min((time for time in times if time is not None), default=None)
         timeout = None if due is None else max(0.0, due / 1000 - time.time())
-        pause = self._pause_until - time.monotonic()
-        if pause > 0:
-            timeout = pause if timeout is None else max(timeout, pause)
+        if self._pause_until is not None:
+            timeout = max(0.0, self._pause_until - time.monotonic())
         items: list[_Item] = []
         with suppress(queue.Empty):
             items.append(self._inbox.get(timeout=timeout))
@@ -295,8 +300,10 @@ class Service:
             self.links.dial()
 
     def _mine(self) -> None:
-        if self._pause_until > time.monotonic():
-            return
+        if self._pause_until is not None:
+            if self._pause_until > time.monotonic():
+                return
+            self._pause_until = None
         task = self.node.on_time()
         number = None if task is None else task.number
         if number == self._mining:
@@ -372,7 +379,7 @@ def run(
         service.start()
         try:
             app = create_app(service)
-            serving.serve(app, host, port, on_ready=on_ready, stop=stop, listener=listener)
+            serving.serve(app, host, port, max_body=MAX_BODY, on_ready=on_ready, stop=stop, listener=listener)
         finally:
             service.close()
             log.close()

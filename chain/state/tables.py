@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 import immutables
 
-from chain.encoding import read_raw, write_raw
+from chain.encoding import list_head, read_raw, write_raw
 from chain.errors import InvalidEncoding
 from chain.schema import Hash, read, write
 from chain.state.attested import Attested
@@ -334,14 +334,16 @@ class Draft:
 
     def finish(self, height: int, time: int, genesis: Hash) -> State:
         """The state with all changes in it, and its digest."""
-        changed: list[list[Any]] = []
+        # Written item by item: a block may open thousands of rounds of hundreds of partitions, and their plain
+        # objects all at once are what the garbage collector is slow with.
+        changed: list[bytes] = []
         tables = self.base.tables
         by_table: dict[str, list[tuple[str, Any]]] = {}
         for (name, key), value in sorted(self._changes.items(), key=lambda item: item[0]):
             before = self.base.tables[name].get(key)
             if before is not value and before != value:
                 by_table.setdefault(name, []).append((key, value))
-                changed.append([name, key, None if value is None else _plain(value)])
+                changed.append(write_raw([name, key, None if value is None else _plain(value)]))
         for name, rows in by_table.items():
             with tables[name].mutate() as mutation:
                 for key, value in rows:
@@ -350,7 +352,9 @@ class Draft:
                     else:
                         mutation[key] = value
                 tables = tables.set(name, mutation.finish())
-        digest = hashlib.sha256(write_raw([self.base.digest, changed])).hexdigest()
+        digest = hashlib.sha256(list_head(2) + write_raw(self.base.digest) + list_head(len(changed)))
+        for item in changed:
+            digest.update(item)
         return replace(
-            self.base, digest=Hash(digest), height=height, time=time, genesis=genesis, tables=tables
+            self.base, digest=Hash(digest.hexdigest()), height=height, time=time, genesis=genesis, tables=tables
         )

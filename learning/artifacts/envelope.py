@@ -9,7 +9,6 @@ and are restored so, because the order decides in which order products are summe
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ import safetensors
 import safetensors.numpy
 
 from learning.errors import InvalidArtifact
+from runtime import strict_json
 
 MAX_ARTIFACT_BYTES = 256 * 1024 * 1024
 MAX_HEADER_BYTES = 4 * 1024 * 1024
@@ -103,16 +103,12 @@ def _array(name: str, entry: Mapping[str, Any]) -> npt.NDArray[Any]:
 
 def _object(text: bytes, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        value = strict_json.loads(text)
+    except ValueError as error:
         raise InvalidArtifact(f"the artifact's {what} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidArtifact(f"the artifact's {what} must be an object, came {_short(value)}")
     return value
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _short(value: object) -> str:

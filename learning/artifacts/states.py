@@ -82,10 +82,16 @@ def restore(plan: Plan, fields: Fields, features: int, classes: int) -> Any:
 
 
 def neighbours(plan: Plan, rows: npt.NDArray[Any], targets: npt.NDArray[Any], random_state: int | None) -> Any:
-    """A search over rows; with fewer rows than `n_neighbors`, all of them are the neighbours."""
+    """A search over rows; with fewer rows than `n_neighbors`, all of them are the neighbours.
+
+    Raises ValueError for parameters or rows that scikit-learn cannot fit.
+    """
     estimator = plan.build(random_state)
     estimator.n_neighbors = min(estimator.n_neighbors, len(rows))
-    estimator.fit(rows, targets)
+    try:
+        estimator.fit(rows, targets)
+    except TypeError as error:  # scikit-learn's constraints let a null `p` pass, its fitting does not
+        raise ValueError(f"parameters that cannot be fitted: {error}") from error
     estimator.fitted_targets = targets
     return estimator
 

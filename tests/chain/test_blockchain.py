@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from chain import work
-from chain.blockchain import KEPT_BELOW_FINAL, MAX_ORPHANS, PRUNE_EVERY, Blockchain, Entry, Kind
+from chain.blockchain import KEPT_BELOW_FINAL, MAX_ORPHANS, PRUNE_EVERY, Blockchain
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.errors import (
     BadHeight,
@@ -29,6 +29,7 @@ from chain.params import DEVELOPMENT, Genesis
 from chain.schema import Address, Hash
 from chain.state import BlockDraft
 from chain.transactions import Signed, Transfer, VoteCheckpoint, body_of, sign
+from chain.tree import Entry, Kind
 
 START = 1_700_000_000_000
 NOW = START + 1000

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from chain.pacing import completes_quorum, next_mining_time, rank, turn_ms, wait_ms
-from chain.params import DEVELOPMENT
+from chain.pacing import completes_quorum, next_mining_time, rank, renewal_ms, turn_ms, wait_ms
+from chain.params import DEVELOPMENT, OPEN
 from chain.schema import Address, Hash
 from chain.state import Finality, ValidatorSet
 from chain.transactions import VoteCheckpoint
@@ -38,8 +38,10 @@ def votes(count: int, target: Hash = HEAD, source: Hash = ROOT):
 
 
 def when(state: Seen, **given):
-    defaults = {"work_since": None, "votes": {}, "votes_since": SINCE, "deadline": None, "rank": 0}
-    return next_mining_time(state, HEAD, params=DEVELOPMENT, head_since=SINCE, **{**defaults, **given})
+    defaults = {
+        "params": DEVELOPMENT, "work_since": None, "votes": {}, "votes_since": SINCE, "deadline": None, "rank": 0
+    }  # fmt: skip
+    return next_mining_time(state, HEAD, head_since=SINCE, **{**defaults, **given})
 
 
 SETTLED = Seen(height=3, final_height=1, work_height=1)
@@ -123,3 +125,14 @@ def test_waits_double_with_every_four_blocks_up_to_ten_seconds():
     assert waits[-1] == 10_000
     assert waits == sorted(waits)
     assert wait_ms(DEVELOPMENT, 10**6, 0) == 10_000
+
+
+@pytest.mark.parametrize("state", [SETTLED, Seen(), Seen(height=50)])
+def test_with_a_target_interval_there_is_always_a_block_to_mine(state):
+    assert when(state, params=OPEN) == when(state, params=OPEN, deadline=SINCE + 5) == 0
+
+
+def test_a_block_being_mined_is_made_anew_ten_times_an_interval_but_on_demand_never():
+    assert renewal_ms(OPEN) == 1_500
+    assert renewal_ms(replace(OPEN, target_interval_ms=2_000)) == 1_000
+    assert renewal_ms(DEVELOPMENT) is None

@@ -59,6 +59,9 @@ def test_networks_are_named_and_their_target_is_valid() -> None:
         assert network.name == name
         assert work.work_of(network.initial_target) > 0
         assert network.max_block_bytes > network.largest_transaction
+        if network.target_interval_ms:
+            assert work.target_of(network.initial_target) <= work.target_of(network.easiest_target)
+            assert network.difficulty_window > 0
     assert DEVELOPMENT.transaction_limit("vote_model") == DEVELOPMENT.max_vote_bytes
     assert DEVELOPMENT.transaction_limit("transfer") == DEVELOPMENT.max_transaction_bytes
 

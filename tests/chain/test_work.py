@@ -93,6 +93,5 @@ def test_the_bound_is_inclusive_and_the_id_is_read_as_written(
 
 def test_the_target_is_fixed_where_blocks_are_mined_on_demand(parent_header: Header) -> None:
     assert work.next_target(DEVELOPMENT, [parent_header]) == DEVELOPMENT.initial_target
-    timed = dataclasses.replace(DEVELOPMENT, target_interval_ms=1000)
-    with pytest.raises(ValueError, match="target_interval_ms"):
-        work.next_target(timed, [parent_header])
+    assert work.next_target(DEVELOPMENT, []) == DEVELOPMENT.initial_target
+    assert work.window(DEVELOPMENT, [], parent_header) == ()

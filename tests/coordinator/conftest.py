@@ -113,11 +113,11 @@ class MemoryBroker:
         self.sent: list[Task] = []
         self.halted = threading.Event()
 
-    def send(self, task: Task) -> None:
+    def send(self, task: Task, genesis: str) -> None:
         self.sent.append(task)
         self.tasks.put(task)
 
-    def workers(self) -> list[Worker]:
+    def workers(self, genesis: str) -> list[Worker]:
         return [Worker(key.address, "test", "") for key in WORKERS]
 
     def ping(self) -> None:
@@ -222,3 +222,11 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         thread.join(15)
     parts.close()
     assert [thread.name for thread in threads if thread.is_alive()] == []
+
+
+@pytest.fixture(scope="session")
+def iris(network):
+    """The network with Iris registered and one version of `iris-nb` in service; the document of its job."""
+    network.dataset()
+    bayes = {"class": "sklearn.naive_bayes.GaussianNB", "params": {}}
+    return network.adopted(network.client.train("iris-nb", "iris", bayes))

@@ -10,7 +10,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.strict_json import depth_of
+from runtime.strict_json import depth_of
 
 scalars = (
     st.none()

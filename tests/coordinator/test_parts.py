@@ -33,7 +33,7 @@ from runtime.problems import Problem
 
 ROOT = Path(__file__).parents[2]
 KEY = Key((7).to_bytes(32, "big"))
-GENESIS = "ab" * 32
+GENESIS, OTHER = "ab" * 32, "cd" * 32
 
 
 # Who is answered
@@ -303,13 +303,13 @@ def valkey() -> Iterator[str]:
 def test_a_task_is_a_json_message_of_ids_in_its_queue(valkey: str) -> None:
     broker = Broker(valkey)
     broker.ping()
-    broker.send(Task("bafyjob", 0, 1, 2))
-    broker.send(Task("bafyjob", 0, 1, None, worker="0xabc"))
+    broker.send(Task("bafyjob", 0, 1, 2), GENESIS)
+    broker.send(Task("bafyjob", 0, 1, None, worker="0xabc"), GENESIS)
     with redis.Redis.from_url(runtime_broker.client_url(valkey)) as client:
-        message = json.loads(client.lpop("assay"))  # type: ignore[arg-type]
+        message = json.loads(client.lpop(f"assay.{GENESIS[:16]}"))  # type: ignore[arg-type]
         assert message["content-type"] == "application/json"
         assert message["headers"]["task"] == "assay.train"
-        own = json.loads(client.lpop("assay.0xabc"))  # type: ignore[arg-type]
+        own = json.loads(client.lpop(f"assay.{GENESIS[:16]}.0xabc"))  # type: ignore[arg-type]
         assert own["headers"]["task"] == "assay.aggregate"
     broker.close()
 
@@ -317,17 +317,20 @@ def test_a_task_is_a_json_message_of_ids_in_its_queue(valkey: str) -> None:
 def test_workers_are_seen_by_their_heartbeats_and_nonsense_is_passed_over(valkey: str) -> None:
     with redis.Redis.from_url(runtime_broker.client_url(valkey)) as client:
         document = {"address": "0x01", "name": "w", "pid": 1, "environment": "e"}
-        client.set("assay:worker:0x01", json.dumps(document), ex=15)
-        client.set("assay:worker:0x02", "nonsense", ex=15)
-        client.set("assay:worker:0x03", "[]", ex=15)
+        ours, theirs = f"assay:worker:{GENESIS[:16]}", f"assay:worker:{OTHER[:16]}"
+        client.set(f"{ours}:0x01", json.dumps(document), ex=15)
+        client.set(f"{ours}:0x02", "nonsense", ex=15)
+        client.set(f"{ours}:0x03", "[]", ex=15)
+        client.set(f"{theirs}:0x04", json.dumps({**document, "address": "0x04"}), ex=15)
     broker = Broker(valkey)
-    assert [worker.address for worker in broker.workers()] == ["0x01"]
+    assert [worker.address for worker in broker.workers(GENESIS)] == ["0x01"]
+    assert [worker.address for worker in broker.workers(OTHER)] == ["0x04"]
     broker.close()
 
 
 def test_an_absent_broker_is_said_without_its_password() -> None:
     broker = Broker("redis://user:secret@127.0.0.1:1/0")
-    for act in (broker.ping, broker.workers, lambda: broker.send(Task("j", 0, 0, 0))):
+    for act in (broker.ping, lambda: broker.workers(GENESIS), lambda: broker.send(Task("j", 0, 0, 0), GENESIS)):
         with pytest.raises(BrokerUnavailable) as caught:
             act()
         assert "127.0.0.1:1" in str(caught.value)
@@ -340,10 +343,10 @@ class FlakyBroker:
         self.sent: list[Task] = []
         self.away = False
 
-    def workers(self) -> list[SimpleNamespace]:
+    def workers(self, genesis: str) -> list[SimpleNamespace]:
         return [SimpleNamespace(address="0x01", since=0)]
 
-    def send(self, task: Task) -> None:
+    def send(self, task: Task, genesis: str) -> None:
         if self.away and len(self.sent) >= 1:
             raise BrokerUnavailable("away")
         self.sent.append(task)
@@ -360,7 +363,7 @@ def test_what_the_broker_did_not_take_counts_as_not_sent() -> None:
         Cid("bafyjob"), Address("0x" + "01" * 20), "m", "d", "{}", 3, 1, "{}", "average", 3, 1, 1, 1, 2, 0,
         seed=seed, seed_block=seed, round_list=(opened,),
     )  # fmt: skip
-    node = SimpleNamespace(job_views=lambda state: [View(job, 5, "h", 5, True)])
+    node = SimpleNamespace(job_views=lambda state: [View(job, 5, "h", 5, True)], genesis_hash=lambda: GENESIS)
     broker = FlakyBroker()
     dispatcher = Dispatcher(node, Follower(None), broker)  # type: ignore[arg-type]
     broker.away = True

@@ -73,7 +73,8 @@ class Coordinator:
 
 def work(connection: redis.Redis, context: WorkerContext, stop: threading.Event, done: list[str]) -> None:
     """A worker that reads Celery's messages itself."""
-    queues = ["assay", f"assay.{context.key.address}"]
+    shared = f"assay.{context.client.genesis_hash()[:16]}"
+    queues = [shared, f"{shared}.{context.key.address}"]
     while not stop.is_set():
         found = connection.blpop(queues, timeout=1)
         if found is None:
@@ -95,7 +96,8 @@ def test_killed_in_the_middle_of_a_job_with_all_messages_lost(network, broker: s
     connection = redis.Redis.from_url(runtime_broker.client_url(broker))
     key = network.workers[0]
     heartbeat = json.dumps({"address": key.address, "name": "w", "pid": 1, "environment": "e"})
-    connection.set(f"assay:worker:{key.address}", heartbeat)
+    genesis = network.node.genesis_hash()[:16]
+    connection.set(f"assay:worker:{genesis}:{key.address}", heartbeat)
 
     first = Coordinator(network, data, broker, port)
     ready = first.client.wait_ready(60)
@@ -103,11 +105,11 @@ def test_killed_in_the_middle_of_a_job_with_all_messages_lost(network, broker: s
     estimator = "sklearn.tree.DecisionTreeClassifier"
     job = first.client.train("restarted", "iris-restart", estimator, partitions=8, idempotency_key="once")
     deadline = time.monotonic() + 20
-    while connection.llen("assay") < 8:
+    while connection.llen(f"assay.{genesis}") < 8:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     first.end(signal.SIGKILL)
-    connection.delete("assay")
+    connection.delete(f"assay.{genesis}")
 
     second = Coordinator(network, data, broker, port)
     stop, done = threading.Event(), list[str]()

@@ -15,6 +15,7 @@ from coordinator.scheduler import AGGREGATE, TRAIN, Policy, Sent, Task, plan
 
 NOW = 1_780_000_000_000
 SEED = Hash("ab" * 32)
+GENESIS = "0123456789abcdef" * 4
 ALICE, BOB = Address("0x" + "aa" * 20), Address("0x" + "bb" * 20)
 BOTH = frozenset({ALICE, BOB})
 POLICY = Policy()
@@ -57,7 +58,7 @@ def test_one_task_per_partition_once_the_job_is_final() -> None:
     assert [task.partition for task in found.tasks] == [0, 1, 2]
     assert {task.name for task in found.tasks} == {TRAIN}
     assert found.tasks[0].kwargs == {"job": JOB, "attempt": 0, "round": 0, "partition": 0}
-    assert found.tasks[0].queue == "assay"
+    assert found.tasks[0].queue(GENESIS) == "assay.0123456789abcdef"
 
 
 @pytest.mark.parametrize("final", [-1, 0, 2])
@@ -173,7 +174,7 @@ def test_what_one_worker_cannot_do_is_sent_to_another_at_once() -> None:
         (task,) = plan([job], 3, NOW, before, BOTH).tasks
         assert (task, task.worker) == (TASK, ALICE)
     (task,) = plan([job], 3, NOW, {}, {BOB}).tasks
-    assert task.queue == "assay", "whoever comes"
+    assert task.queue(GENESIS) == "assay.0123456789abcdef", "whoever comes"
 
 
 def test_what_one_worker_cannot_do_goes_to_one_that_has_nothing_to_do() -> None:
@@ -199,7 +200,7 @@ def closed_round(**fields: object) -> Job:
 def test_a_closed_round_wants_its_aggregate_from_a_holder_of_an_update() -> None:
     (task,) = plan([closed_round()], 3, NOW, {}, BOTH).tasks
     assert (task.name, task.kwargs) == (AGGREGATE, {"job": JOB, "attempt": 0, "round": 0})
-    assert task.queue == f"assay.{ALICE}"
+    assert task.queue(GENESIS) == f"assay.0123456789abcdef.{ALICE}"
 
 
 def test_the_aggregate_is_asked_of_who_lives_and_of_the_next_one_after_that() -> None:

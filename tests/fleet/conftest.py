@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -32,7 +33,7 @@ IRIS = Path(__file__).parents[2] / "datasets" / "iris.csv"
 BAYES = "sklearn.naive_bayes.GaussianNB"
 FLOWER = [5.1, 3.5, 1.4, 0.2]
 SECONDS = 3.0
-READY_WITHIN = 60.0
+READY_WITHIN = 90.0
 STOP_WITHIN = 20.0
 LOOK = 0.02
 
@@ -133,7 +134,8 @@ class Fleet:
     def kill(self, name: str) -> int:
         """SIGKILL to one of its processes, waited for if it is just being started; its pid, which is gone then."""
         process: psutil.Process = until(lambda: self.look().get(name), 30.0, lambda: f"no {name}: {self.said()}")
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
         until(lambda: not alive(process), 5.0, lambda: f"{name} lives")
         return int(process.pid)
 
@@ -148,8 +150,8 @@ class Fleet:
         return time.monotonic() - begun
 
     def left(self) -> list[str]:
-        """The command lines of those that were seen and still run."""
-        return [" ".join(process.cmdline()[:8]) for process in self.seen.values() if alive(process)]
+        """Those that were seen and still run."""
+        return [str(process) for process in self.seen.values() if alive(process)]
 
     # -- what it does -----------------------------------------------------------------------------------
 
@@ -261,8 +263,8 @@ def _end_all(made: list[Fleet]) -> None:
             except subprocess.TimeoutExpired:
                 fleet.process.kill()
                 fleet.process.wait()
-        for process in fleet.seen.values():
-            if alive(process):
+        for process in filter(alive, fleet.seen.values()):
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
 

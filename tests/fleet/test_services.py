@@ -38,7 +38,7 @@ def blocks(node: NodeClient) -> list[Block]:
 def test_a_job_on_them_and_what_is_read_with_ipfs(fleet, kubo, redis_url, tmp_path):
     assert not list(fleet.folder.path.glob("store/*")), "nothing lies in an embedded store"
     with redis.Redis.from_url(redis_url) as broker:
-        assert len(list(broker.scan_iter("assay:worker:*"))) == 2
+        assert len(list(broker.scan_iter(f"assay:worker:{fleet.node.genesis_hash()[:16]}:*"))) == 2
     cid = kubo.run("add", "-Q", "--cid-version=1", str(IRIS)).decode().strip()
     fleet.client.add_dataset("iris", "species", cid=cid)
     document = fleet.closed(fleet.client.train("iris", "iris", BAYES, partitions=4))

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from chain.blocks import Block
 from chain.errors import ChainError, TransactionTooLarge, WrongNetwork
-from chain.node.core import Clock, Node, Receipt
+from chain.node.core import Node
+from chain.node.interface import Clock, Receipt
 from chain.node.peering import serving
 from chain.node.peering.book import Address, Book, Rng
 from chain.node.peering.codec import BATCH_BYTES

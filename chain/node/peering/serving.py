@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from chain.blockchain import Blockchain, Entry
+from chain.blockchain import Blockchain
 from chain.blocks import Block
 from chain.node.core import Node
 from chain.node.peering.codec import BATCH_BYTES
@@ -24,6 +24,7 @@ from chain.node.peering.messages import (
 )
 from chain.schema import Hash
 from chain.transactions import Signed
+from chain.tree import Entry
 
 #: Ids of a locator that are one block apart, before they thin out.
 DENSE = 10

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from chain import work
-from chain.blockchain import Kind
 from chain.blocks import Block
 from chain.errors import BadParent, BadRoot, ChainError, InvalidBlock
 from chain.node.core import Node
@@ -31,6 +30,7 @@ from chain.node.peering.messages import (
 from chain.node.peering.peer import Peer
 from chain.node.peering.serving import locator, rank_of, status_of
 from chain.schema import Hash
+from chain.tree import Kind
 
 #: Branches that are downloaded at a time.
 MAX_BRANCHES = 4

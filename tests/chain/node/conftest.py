@@ -16,7 +16,8 @@ from chain.client import NodeClient
 from chain.encoding import cid_of
 from chain.finality import choose_vote
 from chain.keys import Key
-from chain.node.core import Node, Receipt
+from chain.node.core import Node
+from chain.node.interface import Receipt
 from chain.node.service import run
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address, Cid, Hash

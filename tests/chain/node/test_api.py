@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -63,6 +64,59 @@ def problem(response: requests.Response) -> tuple[int, str]:
     assert {"type", "title", "status", "detail", "code"} <= body.keys()
     assert body["status"] == response.status_code
     return response.status_code, body["code"]
+
+
+class TestHostileRequests:
+    @pytest.mark.parametrize("number", ["9" * 30, "9" * 5000, "-1", "²", "1e3"])
+    def test_a_log_that_goes_on_from_an_event_that_is_not_there_begins_with_the_last_lines(self, served, net, number):
+        included(served.client, Transfer(net.validators[0].address, 5), net.owner)
+        headers = {"Last-Event-ID": number.encode()}
+        with requests.get(f"{served.url}/log?tail=1", headers=headers, stream=True, timeout=5) as response:
+            assert response.status_code == 200
+            assert any(line.startswith(b"data: ") for line in response.iter_lines())
+
+    def test_a_body_of_a_gigabyte_is_refused_before_it_is_sent(self, served):
+        host, port = served.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(b"POST /transactions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    def test_a_name_of_any_length_is_shown_cut(self, served):
+        response = requests.get(f"{served.url}/jobs/{'a' * 100_000}", timeout=5)
+        assert problem(response) == (404, "not_found")
+        assert len(response.content) < 1000
+
+    def test_a_page_of_large_blocks_ends_early(self, served, net, monkeypatch):
+        for _ in range(3):
+            included(served.client, Transfer(net.validators[0].address, 5), net.owner)
+        monkeypatch.setattr("chain.node.api_chain.PAGE_BYTES", 1)
+        first = served.client.blocks(limit=20, cursor=2)
+        assert [block["height"] for block in first["blocks"]] == [2]
+        assert first["next"] == 1
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("[" * 1_000_000, "deeper nesting"),
+            ('{"a":' * 200_000, "deeper nesting"),
+            ("9" * 1_000_000, "JSON document"),
+            ('{"body":"\\ud800","signature":""}', "surrogate"),
+            ('{"body":{"/":"x"},"body":1}', "twice"),
+            ('{"body":{"/":{"bytes":"aGk"}}}', "links alone"),
+        ],
+    )
+    def test_json_that_is_made_to_hurt_is_refused(self, served, text, said):
+        response = requests.post(
+            f"{served.url}/transactions", data=text.encode(), headers={"Content-Type": "application/json"}, timeout=5
+        )
+        assert problem(response) == (400, "invalid_encoding")
+        assert said in response.json()["detail"]
+
+    def test_a_name_with_line_breaks_makes_no_header_and_no_line(self, served):
+        response = requests.get(f"{served.url}/models/a%0d%0aSet-Cookie:%20x=1%1b[31m", timeout=5)
+        assert problem(response) == (404, "not_found")
+        assert "Set-Cookie" not in response.headers
+        assert b"\x1b" not in response.content
 
 
 class TestTransactions:

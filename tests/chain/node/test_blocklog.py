@@ -82,6 +82,40 @@ def test_an_unfinished_line_longer_than_a_page_is_removed(tmp_path):
     assert path.read_text() == source.text()
 
 
+def test_a_disk_that_is_full_for_a_while_costs_no_line_and_doubles_none(tmp_path):
+    source = Source(3)
+    log = BlockLog(tmp_path / "blockchain.log", source)
+    source.events += [event(4), event(5)]
+
+    class Full:
+        """Takes one line and a half, then refuses."""
+
+        def __init__(self, file):
+            self.file, self.room = file, 200
+
+        @property
+        def closed(self):
+            return self.file.closed
+
+        def write(self, data):
+            if not self.room:
+                raise OSError(28, "No space left on device")
+            taken, self.room = self.file.write(data[: self.room]), 0
+            return taken
+
+        def close(self):
+            self.file.close()
+
+    log._file = Full(log._file)
+    with pytest.raises(OSError, match="No space"):
+        log.update()
+    source.events.append(event(6))
+    log.update()
+    log.close()
+    assert log.path.read_text() == source.text()
+    assert log.seq == 6
+
+
 def test_a_file_moved_away_is_written_again(tmp_path):
     source = Source(3)
     path = tmp_path / "blockchain.log"

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from chain.blockchain import Kind
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.errors import Conflict, InsufficientBalance, InvalidSignature, WrongNetwork
 from chain.node import core
@@ -18,6 +17,7 @@ from chain.schema import Hash
 from chain.state import BlockDraft
 from chain.store import Store, StoreError
 from chain.transactions import CancelJob, ClaimPartition, Signed, Transfer, sign
+from chain.tree import Kind
 
 
 def stand(node: Node) -> dict[str, object]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from chain import work
-from chain.blockchain import Blockchain, Entry
+from chain.blockchain import Blockchain
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.errors import ChainError
 from chain.finality import choose_vote
@@ -22,6 +22,7 @@ from chain.schema import Address
 from chain.state import BlockDraft
 from chain.store import Store
 from chain.transactions import Payload, Signed, Transfer, VoteCheckpoint, body_of, sign
+from chain.tree import Entry
 
 START = 1_700_000_000_000
 PARAMS = replace(DEVELOPMENT, initial_target=work.compact_of(work.MAX_TARGET))

@@ -19,7 +19,7 @@ from chain.client import NodeClient, NodeError, NodeUnavailable
 from chain.errors import ConflictingFinality
 from chain.finality import choose_vote
 from chain.node.core import Node
-from chain.node.service import DATABASE, run
+from chain.node.service import DATABASE, Service, _Found, _Submission, run
 from chain.store import Store, StoreError
 from chain.transactions import Transfer
 
@@ -233,6 +233,43 @@ def test_a_disk_that_refuses_is_asked_again(served, net, monkeypatch):
         served.client.submit(signed)
     served.client.submit(signed)
     served.client.wait_transaction(signed.id)
+
+
+def test_a_nonce_that_comes_while_the_disk_refuses_is_not_the_end_of_mining(served, net, monkeypatch):
+    arrived, refuse = threading.Event(), threading.Event()
+    take, put = Service._take, Store.put_pending
+    held: list[object] = []
+
+    def together(self):
+        """Hands the miner's first answer to the writer together with a transaction that the disk refuses."""
+        while True:
+            items = held + take(self)
+            held.clear()
+            if refuse.is_set() or not any(isinstance(each, _Found) for each in items):
+                return items
+            arrived.set()
+            held.extend(items)
+            if any(isinstance(each, _Submission) for each in items):
+                refuse.set()
+                held.clear()
+                return items
+
+    def once(self, transactions):
+        if refuse.is_set() and not failed:
+            failed.append(1)
+            raise sqlite3.OperationalError("database or disk is full")
+        put(self, transactions)
+
+    failed: list[int] = []
+    monkeypatch.setattr("chain.node.service.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(Service, "_take", together)
+    monkeypatch.setattr(Store, "put_pending", once)
+    first = served.client.send(Transfer(net.validators[0].address, 1), net.owner)
+    second = served.client.prepare(Transfer(net.validators[0].address, 2), net.owner)
+    assert arrived.wait(10)
+    with pytest.raises(NodeUnavailable, match="disk is full"):
+        served.client.submit(second)
+    served.client.wait_transaction(first, timeout=10)
 
 
 def test_many_at_once_share_one_write(node_process, net):

@@ -28,6 +28,17 @@ def test_the_digest_is_over_the_parent_s_and_the_sorted_changes() -> None:
     assert draft.finish(2, 2, EMPTY.genesis).digest == gone
 
 
+@pytest.mark.parametrize("count", [23, 24, 255, 256, 300])
+def test_the_digest_is_the_same_however_many_changes_there_are(count: int) -> None:
+    draft = Draft(EMPTY)
+    keys = [f"{number:04}" for number in range(count)]
+    for key in reversed(keys):
+        draft.put(IDS, key, 5)
+    changes = [["ids", key, 5] for key in keys]
+    expected = hashlib.sha256(encode([EMPTY.digest, changes])).hexdigest()
+    assert draft.finish(1, 1, EMPTY.genesis).digest == expected
+
+
 def test_an_empty_block_changes_the_digest_too() -> None:
     assert Draft(EMPTY).finish(1, 1, EMPTY.genesis).digest != EMPTY.digest
 

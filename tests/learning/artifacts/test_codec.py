@@ -200,6 +200,13 @@ def test_arrays_that_contradict_the_model_are_refused(job: Callable[..., Session
         load(pack(header, arrays))
 
 
+def test_a_parameter_that_only_fitting_refuses_makes_no_model(job: Callable[..., Session]) -> None:
+    artifact = job("iris", "sklearn.neighbors.KNeighborsClassifier", "merge").train(0, 0, None).artifact
+    spec = '{"class":"sklearn.neighbors.KNeighborsClassifier","params":{"p":null}}'
+    with pytest.raises(InvalidArtifact, match="nearest neighbours"):
+        load(changed(artifact, estimator=spec))
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_damaged_bytes_do_no_worse_than_invalid_artifact(data: st.DataObject) -> None:

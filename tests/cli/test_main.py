@@ -1,0 +1,156 @@
+"""Every command: its help, its errors, its exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from cli import chain, main, wallet
+from cli.main import COMMANDS, cli
+
+#: Commands whose help needs no example: what they do takes no more than their name.
+PLAIN = {
+    "job list", "job show", "job watch", "job cancel", "dataset list", "model list", "model show", "chain status",
+    "chain log", "wallet new", "wallet list", "wallet balance",
+}  # fmt: skip
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            for inner, each in command.commands.items():
+                yield f"{name} {inner}", each
+        else:
+            yield name, command
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_its_help_says_what_it_does_with_an_example(assay: Callable[..., Any], name: str) -> None:
+    ran = assay(*name.split(), "--help")
+    assert ran.status == 0
+    assert ran.out.startswith(f"Usage: assay {name}")
+    assert (f"assay {name}" in ran.out.split("\n", 1)[1]) or name in PLAIN
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_every_option_is_explained(name: str, command: click.Command) -> None:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            self_evident = parameter.show_default or isinstance(parameter.type, click.Choice)
+            assert parameter.help or self_evident, f"{name} {parameter.name}"
+
+
+def test_the_first_page_lists_all_commands(assay: Callable[..., Any]) -> None:
+    ran = assay("--help")
+    assert ran.status == 0
+    assert all(f"  {name} " in ran.out for name in COMMANDS)
+    assert assay("-h").out == ran.out
+    assert assay("--version").status == 0
+
+
+def test_a_group_and_its_help_load_no_learning_library() -> None:
+    code = (
+        "import sys\nfrom cli.main import main\n"
+        "try: main(['job', '--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('numpy', 'pandas', 'sklearn', 'celery') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert out.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "No such command"),
+        (["job"], "Usage: assay job"),
+        (["job", "show"], "Missing argument"),
+        (["train"], "Missing option"),
+        (["train", "--nonsense"], "No such option"),
+        (["audit", "iris@one"], "expected MODEL or MODEL@NUMBER"),
+        (["model", "predict", "iris"], "at least one row"),
+        (["model", "predict", "iris", "{"], "is no JSON"),
+        (["wallet", "balance", "0x12"], "expected an address"),
+        (["wallet", "send", "a", "b", "0"], "Invalid value"),
+        (["worker", "--memory", "0"], "Invalid value"),
+        (["dataset", "add", "/no/such/file"], "does not exist"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_is_right(
+    assay: Callable[..., Any], arguments: list[str], said: str
+) -> None:
+    ran = assay(*arguments)
+    assert (ran.status, said in ran.err) == (2, True), ran
+
+
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["chain", "status", "--node", NOBODY],
+        ["chain", "block", "--node", NOBODY],
+        ["chain", "log", "--node", NOBODY],
+        ["wallet", "balance", "0x" + "ab" * 20, "--node", NOBODY],
+        ["job", "list", "--url", NOBODY],
+        ["model", "show", "x", "--url", NOBODY],
+        ["dataset", "list", "--url", NOBODY],
+    ],
+)
+def test_where_nobody_answers_it_is_status_1_and_one_line_that_names_the_address(
+    assay: Callable[..., Any], arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = assay(*arguments)
+    assert ran.status == 1
+    assert ran.err.startswith("Error: ")
+    assert "127.0.0.1:1" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_file_that_is_missing_is_named(assay: Callable[..., Any], tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "cli.main", "node", "--data", str(tmp_path / "empty")]
+    node = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert node.returncode == 1
+    assert "genesis.json" in node.stderr
+    assert "Traceback" not in node.stderr
+    ran = assay("wallet", "send", "nobody", "0x" + "ab" * 20, 5, "--data", tmp_path)
+    assert ran.status == 1
+    assert "nobody" in ran.err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, click.Abort])
+def test_ctrl_c_is_status_130(
+    assay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(chain.targets, "node", interrupted)
+    ran = assay("chain", "status")
+    assert (ran.status, ran.err.strip().splitlines()[-1]) == (130, "stopped")
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    code = "from cli.main import main; main(['--help'])"
+    script = f"{sys.executable} -c \"{code}\" | true; echo ${{PIPESTATUS[0]}}"
+    out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert "Traceback" not in out.stderr
+
+
+def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise AssertionError("a bug")
+
+    monkeypatch.setattr(wallet.targets, "node", broken)
+    with pytest.raises(AssertionError, match="a bug"):
+        main.main(["wallet", "balance", "0x" + "ab" * 20])

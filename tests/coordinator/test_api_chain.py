@@ -1,0 +1,73 @@
+"""The chain over HTTP. On a real node, an embedded store and real learning."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from coordinator.client import Problem
+from tests.coordinator.http import get, problem, signed_transfer
+
+
+def test_the_chain_s_summary_blocks_and_transactions(network, iris) -> None:
+    chain = network.client.chain()
+    assert chain["finalised_height"] == chain["final"]["height"] <= chain["height"]
+    blocks = network.client.blocks(limit=3)
+    assert len(blocks) == 3
+    assert network.client.block(blocks[0]["hash"])["height"] == blocks[0]["height"]
+    assert network.client.transaction(iris["job"])["kind"] == "open_job"
+    problem(get(network, "/api/v1/chain/blocks/99999999"), 404)
+    problem(get(network, "/api/v1/chain/blocks/latest"), 400)
+    problem(get(network, "/api/v1/chain/transactions/bafynobody"), 404)
+
+
+def test_a_signed_transaction_needs_nothing_but_its_signature(network) -> None:
+    data = signed_transfer(network)
+    taken = network.client.submit(data)
+    assert network.client.submit(data)["transaction"] == taken["transaction"]
+    network.node.wait_transaction(taken["transaction"], "final", 20)
+
+
+def test_a_signed_transaction_as_dag_json(network) -> None:
+    from chain.encoding import decode, to_json
+
+    data = signed_transfer(network)
+    text = to_json(decode(data, len(data)))
+    answer = requests.post(
+        network.url + "/api/v1/chain/transactions",
+        data=text,
+        headers={"Content-Type": "application/json"},
+        timeout=10,
+    )
+    assert answer.status_code == 202, answer.text
+
+
+def test_bytes_that_are_no_transaction_and_one_that_is_forged_are_refused_with_the_chain_s_code(
+    network,
+) -> None:
+    with pytest.raises(Problem) as caught:
+        network.client.submit(b"\xa1\x61a\x01")
+    assert caught.value.status == 400
+    data = bytearray(signed_transfer(network))
+    place = data.rindex(b"signature") + 20
+    data[place] = ord("0") if data[place] != ord("0") else ord("1")
+    with pytest.raises(Problem) as forged:
+        network.client.submit(bytes(data))
+    assert forged.value.status == 400
+    assert "signature" in forged.value.code or "forbidden" in forged.value.code
+
+
+def test_the_log_is_streamed(network, iris) -> None:
+    for line in network.client.log():
+        assert "=" in line
+        break
+    problem(get(network, "/api/v1/chain/log?tail=-1"), 400)
+
+
+def test_accounts_and_validators(network) -> None:
+    account = network.client.account(network.outsider.address)
+    assert account["balance"] == 1_000_000
+    problem(get(network, "/api/v1/accounts/me"), 400)
+    validators = network.client.validators()
+    assert validators["quorum"] == {"weight": 3, "of": 4}
+    assert len(validators["validators"]) == 4

@@ -1,0 +1,58 @@
+"""The validator as a service: on a real node, and when something in it cannot go on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chain.voting import VoteFileError
+from validators import service
+from validators.service import ValidatorSettings
+
+
+def test_four_of_them_adopt_a_job_and_make_it_final(network: Any) -> None:
+    job = network.job()
+    network.work(job)
+    adopted = network.final(job)
+    assert adopted.state == "adopted"
+    assert {vote.decision for vote in adopted.votes} == {"approve"}
+    assert network.node.version("iris", adopted.version).candidate == adopted.candidate.artifact
+    for number in range(4):
+        assert (network.folder / f"validator-{number}" / "checkpoints.json").exists()
+
+
+def settings_of(network: Any, folder: Path, wallet: str = "validator-0") -> ValidatorSettings:
+    return ValidatorSettings(
+        "other", network.node.url, network.lab.where, network.folder / "wallets", wallet, folder, folder / "cache"
+    )
+
+
+def test_a_key_votes_in_one_process(network: Any) -> None:
+    with pytest.raises(VoteFileError, match="in use by process"):
+        service.run(settings_of(network, network.folder / "validator-0"), threading.Event())
+
+
+def test_a_key_that_voted_does_not_vote_without_its_file(network: Any, tmp_path: Path) -> None:
+    with pytest.raises(VoteFileError, match="is missing"):
+        service.run(settings_of(network, tmp_path), threading.Event())
+
+
+@pytest.mark.parametrize("thread", ["_judge", "_follow"])
+def test_when_judging_or_following_ends_the_service_ends_and_says_why(
+    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, thread: str
+) -> None:
+    from chain.wallets import Wallets
+
+    Wallets(network.folder / "wallets").ensure(f"another-{thread}")
+
+    def ends(*_: object) -> None:
+        raise RuntimeError("it came to an end")
+
+    monkeypatch.setattr(service, thread, ends)
+    stop = threading.Event()
+    assert service.run(settings_of(network, tmp_path, f"another-{thread}"), stop) == 1
+    assert stop.is_set()
+    assert "it came to an end" in caplog.text
