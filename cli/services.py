@@ -14,6 +14,22 @@ from runtime import guard, logs, settings, signals
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class NodeAddress(click.ParamType[str]):
+    """Scheme, host in lowercase and port of a node."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from chain.errors import InvalidEncoding
+        from chain.node.peering.messages import url_of
+
+        try:
+            return url_of(str(value))
+        except InvalidEncoding:
+            self.fail(f"expected http://HOST:PORT in lowercase, came {value!r}", param, ctx)
+
+
 data_option = click.option(
     "--data", default=str(settings.DEFAULT), show_default=True, help="Folder for keys, caches and databases."
 )
@@ -34,11 +50,23 @@ level_option = click.option("--log-level", default="info", show_default=True, he
 @click.option("--port", type=int, default=7001, show_default=True)
 @click.option("--genesis", type=click.Path(exists=True, dir_okay=False), help="[default: DATA/node/genesis.json]")
 @click.option("--wallet", default="node", show_default=True, help="Wallet that its blocks name as their miner.")
-def node(data: str, log_level: str, host: str, port: int, genesis: str | None, wallet: str) -> None:
-    """Run a node: keep the chain, mine, serve it over HTTP.
+@click.option("--peers", multiple=True, type=NodeAddress(), help="Another node, http://HOST:PORT; may be given again.")
+@click.option("--advertise", type=NodeAddress(), help="Where other nodes reach this one [default: where it listens].")
+def node(
+    data: str,
+    log_level: str,
+    host: str,
+    port: int,
+    genesis: str | None,
+    wallet: str,
+    peers: tuple[str, ...],
+    advertise: str | None,
+) -> None:
+    """Run a node: keep the chain, mine, serve it over HTTP, follow and tell other nodes.
 
     \b
     assay node --data /srv/node --genesis genesis.json
+    assay node --host 0.0.0.0 --advertise http://node-2.example.org:7001 --peers http://node-1.example.org:7001
     """
     guard.watch_parent()
     logs.configure("node", log_level)
@@ -55,6 +83,8 @@ def node(data: str, log_level: str, host: str, port: int, genesis: str | None, w
         genesis=Genesis.from_json(path.read_text()),
         miner=Wallets(folder.wallets).ensure(wallet).address,
         stop=signals.stop_event(),
+        peers=peers,
+        advertise=advertise,
     )
 
 

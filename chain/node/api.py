@@ -54,7 +54,7 @@ def create_app(service: Service) -> Flask:
     app.register_blueprint(api_chain.blueprint(service))
     app.register_blueprint(api_state.blueprint(service))
     app.register_blueprint(api_events.blueprint(service))
-    app.register_blueprint(peers.blueprint(service, service.links))
+    app.register_blueprint(peers.blueprint(service, service.peers.links))
 
     @app.post("/transactions")
     def submit() -> Response:

@@ -7,10 +7,8 @@ transactions that arrive together share one wait for the disk.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import queue
-import random
 import secrets
 import sqlite3
 import threading
@@ -28,8 +26,8 @@ from chain.node.core import Node
 from chain.node.events import Bell
 from chain.node.interface import Receipt
 from chain.node.miner import Miner, default_cores
-from chain.node.peering.links import Links
-from chain.node.peering.protocol import Peering, PeerRefused
+from chain.node.peering.peer import PeerRefused
+from chain.node.peering.shell import Peers, own_url
 from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
@@ -47,9 +45,6 @@ MAX_BODY = 16 * 1024 * 1024
 ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
 RETRY_SECONDS = 1.0
-
-#: Key under which the store keeps the peers that an operator added.
-PEERS = "peers"
 
 T = TypeVar("T")
 _log = get_logger(__name__)
@@ -120,18 +115,7 @@ class Service:
         self._pause_until: float | None = None
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
         self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
-        self.links = Links(self.post, node.params)
-        self.links.peering = Peering(
-            node,
-            clock,
-            self.links.send,
-            random.SystemRandom(),
-            url=url,
-            seeds=(*peers, *_stored_peers(store)),
-            dropped=self.links.dropped,
-            log=_inform,
-            warn=_warn,
-        )
+        self.peers = Peers(node, store, clock, self.post, url, peers)
 
     # ------------------------------------------------------------------ any thread
 
@@ -167,14 +151,6 @@ class Service:
         """Milliseconds since 1970 UTC."""
         return clock()
 
-    def add_peer(self, url: str) -> None:
-        """An operator's peer: tried for ever, also after a restart.  For the writer's thread."""
-        known = _stored_peers(self.store)
-        if url not in known:
-            with self.store.write():
-                self.store.set_meta(PEERS, json.dumps([*known, url]))
-        self.links.peering.add(url)
-
     @property
     def alive(self) -> bool:
         """The writer works."""
@@ -192,7 +168,7 @@ class Service:
         self.stop.set()
         self._waker.join()
         self._writer.join()
-        self.links.close()
+        self.peers.close()
         self._refuse_rest()
 
     def _wake(self) -> None:
@@ -231,7 +207,7 @@ class Service:
                     _log.error("the miner's process has ended; starting another")
                     self._mining = None
                     self._pause_until = time.monotonic() + RETRY_SECONDS
-            self._talk()
+            self.peers.on_time()
             self._mine()
             if self.node.seq != self.log.seq:
                 self.log.update()
@@ -245,7 +221,7 @@ class Service:
 
     def _take(self) -> list[_Item]:
         """What has come in; waits for it, or until something is due."""
-        times = (self.node.next_time(), self.links.peering.next_time(), self.links.next_time())
+        times = (self.node.next_time(), self.peers.next_time())
         due = min((time for time in times if time is not None), default=None)
         timeout = None if due is None else max(0.0, due / 1000 - time.time())
         if self._pause_until is not None:
@@ -288,16 +264,6 @@ class Service:
         else:
             if call.answer is not None:
                 call.answer.set_result(found)
-
-    def _talk(self) -> None:
-        """Do with peers what is due."""
-        peering = self.links.peering
-        due = peering.next_time()
-        if due is not None and due <= clock():
-            peering.on_time()
-        dial = self.links.next_time()
-        if dial is not None and dial <= clock():
-            self.links.dial()
 
     def _mine(self) -> None:
         if self._pause_until is not None:
@@ -374,7 +340,7 @@ def run(
             raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
         node = Node(genesis, params, store, clock, miner)
         log = BlockLog(data.blockchain_log, store.events)
-        url = _own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
+        url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
         service = Service(node, store, log, stop, _run_id(store), url, peers)
         service.start()
         try:
@@ -397,24 +363,6 @@ def _genesis(store: Store, given: Genesis | None) -> Genesis:
         return Genesis.from_json(text)
     except InvalidEncoding as error:
         raise StoreError(f"the genesis in the database cannot be read: {error}") from error
-
-
-def _inform(event: str, /, **fields: object) -> None:
-    _log.info(event, **fields)
-
-
-def _warn(event: str, /, **fields: object) -> None:
-    _log.warning(event, **fields)
-
-
-def _own_url(host: str, port: int) -> str:
-    """Where a node that listens on ``host`` is reached; empty where that cannot be told."""
-    shown = f"[{host}]" if ":" in host else host
-    return "" if host in ("", "0.0.0.0", "::") else f"http://{shown.lower()}:{port}"
-
-
-def _stored_peers(store: Store) -> list[str]:
-    return list(json.loads(store.meta(PEERS) or "[]"))
 
 
 def _run_id(store: Store) -> str:
