@@ -30,9 +30,10 @@ from chain.answers import (
 from chain.encoding import encode
 from chain.keys import Key
 from chain.params import Genesis
-from chain.schema import Hash
+from chain.schema import Hash, from_object
 from chain.state import Account, Attested, Dataset, Finality, Job, Model, ValidatorSet, Version
-from chain.transactions import Payload, Signed, VoteCheckpoint, body_of, sign
+from chain.state.membership import Membership, Misconduct
+from chain.transactions import Payload, ReportMisconduct, Signed, VoteCheckpoint, body_of, sign
 from chain.transport import CBOR, Transport
 
 #: Milliseconds after which a transaction made by :meth:`NodeClient.send` expires unless told otherwise.
@@ -185,6 +186,23 @@ class NodeClient(Transport):
 
     def validators(self) -> ValidatorSet:
         return to_view(ValidatorSet, self._object("/validators")).value
+
+    def membership(self) -> Membership:
+        """The set in force, the change under way, who is admitted, and what admissions must be signed for."""
+        return to_view(Membership, self._object("/membership")).value
+
+    def misconduct(self) -> list[Misconduct]:
+        """Who was slashed and why, by address."""
+        return [view.value for view in self._views(Misconduct, "/misconduct")]
+
+    def evidence(self) -> list[ReportMisconduct]:
+        """Contradictions that this node has caught and the chain does not have yet: sign one and send it."""
+        items = self._object("/evidence")["items"]
+        return [from_object(ReportMisconduct, report) for report in items]
+
+    def escrowed(self, address: str) -> int:
+        """What open jobs hold of the rewards that the address has offered."""
+        return int(self._object(f"/accounts/{address}")["escrowed"])
 
     def finality(self) -> View[Finality]:
         """What is justified and final by the head's own state; ``head`` and ``height`` say which head that is."""

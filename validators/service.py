@@ -1,5 +1,5 @@
-"""The validator as a service: votes on checkpoints at once; trains again and votes on models, and attests versions,
-beside that."""
+"""The validator as a service: votes on checkpoints at once; trains again and votes on models, attests versions and
+reports misconduct beside that."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from validators.attester import Attester
 from validators.ballots import Ballots
 from validators.checkpoints import CheckpointVoter
 from validators.models import ModelVoter
+from validators.reporter import LOOK, Reporter
 
 log = get_logger("validators.service")
 
@@ -68,6 +69,7 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> int:
         threads = [
             _thread("judging", stop, broken, lambda: _judge(settings, key, wake, stop)),
             _thread("attesting", stop, broken, lambda: _attest(attester, attest, stop)),
+            _thread("reporting", stop, broken, lambda: _report(Reporter(NodeClient(settings.node), key), stop)),
             _thread("following", stop, broken, lambda: _follow(client, voter, seen, stop)),
         ]
         stop.wait()
@@ -143,6 +145,15 @@ def _attest(attester: Attester, wake: threading.Event, stop: threading.Event) ->
         except NodeError as error:
             log.warning("no attestation yet", error=str(error))
             wait = RETRY
+
+
+def _report(reporter: Reporter, stop: threading.Event) -> None:
+    """Report what the node has caught, soon after it has."""
+    while not stop.wait(LOOK):
+        try:
+            reporter.consider()
+        except NodeError as error:
+            log.debug("no report of misconduct yet", error=str(error))
 
 
 def _judge(settings: ValidatorSettings, key: Key, wake: threading.Event, stop: threading.Event) -> None:

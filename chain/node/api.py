@@ -24,7 +24,7 @@ from chain.errors import (
     TransactionTooLarge,
     Unknown,
 )
-from chain.node import api_chain, api_events, api_state
+from chain.node import api_chain, api_events, api_state, api_validators
 from chain.node.http import CBOR, Refused, answer, arguments
 from chain.node.peering import http as peers
 from chain.node.service import Service, Unacknowledged
@@ -53,6 +53,7 @@ def create_app(service: Service) -> Flask:
     app.after_request(_with_code)
     app.register_blueprint(api_chain.blueprint(service))
     app.register_blueprint(api_state.blueprint(service))
+    app.register_blueprint(api_validators.blueprint(service))
     app.register_blueprint(api_events.blueprint(service))
     app.register_blueprint(peers.blueprint(service, service.peers.links))
 

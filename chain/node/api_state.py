@@ -15,6 +15,7 @@ from chain.node.http import MAX_PAGE, PAGE, answer, arguments, choice, integer, 
 from chain.node.service import Service
 from chain.schema import to_object
 from chain.state import Account, Attested, Job, State, version_key
+from chain.state.membership import escrowed
 from chain.tree import Entry
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
@@ -33,11 +34,11 @@ def blueprint(service: Service) -> Blueprint:
         value = look(head.state)
         if value is None:
             raise not_found(what, name)
-        return answer({**_stand(head, final), **_item(value, look, final)})
+        return answer({**stand(head, final), **item(value, look, final)})
 
     def many(page: Iterable[tuple[Any, Look]], following: str | None, head: Entry, final: Entry) -> Response:
-        items = [_item(value, look, final) for value, look in page]
-        return answer({**_stand(head, final), "items": items, "next": following})
+        items = [item(value, look, final) for value, look in page]
+        return answer({**stand(head, final), "items": items, "next": following})
 
     def by_name(table: str) -> Response:
         given = arguments("limit", "cursor")
@@ -52,7 +53,14 @@ def blueprint(service: Service) -> Blueprint:
     def account(address: str) -> Response:
         if not _ADDRESS.fullmatch(address):
             raise not_found("an address (0x and 40 lowercase hexadecimal digits)", address)
-        return one("an account", address, lambda state: state.accounts.get(address, Account(balance=0)))
+        arguments()
+        head, final = chain.head, chain.final
+
+        def look(state: State) -> Account:
+            return state.accounts.get(address, Account(balance=0))
+
+        shown = item(look(head.state), look, final)
+        return answer({**stand(head, final), **shown, "escrowed": escrowed(head.state, address)})
 
     @routes.get("/datasets")
     def datasets() -> Response:
@@ -134,9 +142,11 @@ def _job_key(job: Job) -> str:
     return f"{job.height:012d}-{job.id}"
 
 
-def _stand(head: Entry, final: Entry) -> dict[str, Any]:
+def stand(head: Entry, final: Entry) -> dict[str, Any]:
+    """Where the node stands."""
     return {"height": head.height, "head": head.id, "final_height": final.height}
 
 
-def _item(value: Any, look: Look, final: Entry) -> dict[str, Any]:
+def item(value: Any, look: Look, final: Entry) -> dict[str, Any]:
+    """An object and whether it is final."""
     return {"value": to_object(value), "final": look(final.state) == value}

@@ -17,6 +17,7 @@ from chain.mempool import Mempool
 from chain.node.events import block_events
 from chain.node.interface import Alone, Clock, Receipt, Standing, Status, Task, Transport
 from chain.node.loading import load, stored
+from chain.node.witness import Witness
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash
 from chain.state import BlockDraft, next_deadline
@@ -32,6 +33,8 @@ DRAFT_MS = 50
 #: Dropped transactions whose reason is remembered, and their bytes, at most.
 DROPPED_KEPT = 10_000
 DROPPED_BYTES = 16 * 1024 * 1024
+#: Heights whose blocks, of all branches, are searched for contradicting votes when a node starts.
+BLOCKS_SEEN = 64
 #: Blocks whose miners count as present, in the order in which miners take turns.
 RECENT_BLOCKS = 32
 
@@ -78,6 +81,9 @@ class Node:
         self._task_quorum = False
         self._numbers = 0
         self._head_since = clock()
+        self.witness = Witness(self.chain.genesis_id)
+        for kept in store.blocks_above(max(self.chain.final.height, self.head.height - BLOCKS_SEEN)):
+            self._saw(Block.decode(kept.data, params.max_block_bytes).transactions)
         self._take_pending([data for _, data in store.pending()])
 
     # ------------------------------------------------------------------ looking (any thread)
@@ -171,6 +177,7 @@ class Node:
                 signed = data if isinstance(data, Signed) else Signed.decode(data, self.params.largest_transaction)
                 known = self._known(signed)
                 if known is None:
+                    self._saw([signed])
                     self._admit(signed, now)
                     fresh.append(signed)
                     known = Receipt(signed.id, "pending")
@@ -191,6 +198,12 @@ class Node:
                 self._forget_dropped(signed.id)
             self.transport.transactions(fresh)
         return answers
+
+    def _saw(self, transactions: Sequence[Signed]) -> None:
+        """Take note of votes before anything is decided about them: one that is refused may prove misconduct."""
+        state = self.head.state
+        for signed in transactions:
+            self.witness.saw(signed, state)
 
     def _known(self, signed: Signed) -> Receipt | None:
         """The receipt of a transaction that is here already, signature and all."""
@@ -271,6 +284,7 @@ class Node:
         now = self._clock()
         for data in items:
             signed = Signed.decode(data, self.params.largest_transaction)
+            self._saw([signed])
             try:
                 self._admit(signed, now, again=True)
             except ChainError as error:
@@ -318,6 +332,9 @@ class Node:
                 snapshot = tree.final.state.snapshot()
                 self._store.put_snapshot(Snapshot(tree.final.id, tree.final.height, snapshot))
         self.chain.commit(tree)
+        for entry in result.accepted:
+            self._saw(entry.block.transactions)
+        self.witness.settled(self.chain.final.state)
         self._gone.clear()
         if tree.final.height >= self._snapshot_height + SNAPSHOT_EVERY:
             self._snapshot_height = tree.final.height
