@@ -2,12 +2,12 @@
 
 from chain.state.attestations import statement_of
 from chain.state.attested import Attestation, Attested, AttestedBy
+from chain.state.electorate import Admission, PendingSet, Phase, Slashed
 from chain.state.events import Event
 from chain.state.explain import WaitingFor, explain
 from chain.state.models import version_key
 from chain.state.objects import (
     Account,
-    Admission,
     Aggregate,
     Dataset,
     Failure,
@@ -17,10 +17,7 @@ from chain.state.objects import (
     Link,
     Model,
     Partition,
-    PendingSet,
-    Phase,
     Round,
-    Slashed,
     Update,
     ValidatorSet,
     Version,

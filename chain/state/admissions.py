@@ -5,7 +5,7 @@ from __future__ import annotations
 from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, InvalidSignature, NotYet
 from chain.keys import recover
 from chain.state.context import Context, Origin, require
-from chain.state.objects import Admission
+from chain.state.electorate import Admission
 from chain.state.sets import wanted
 from chain.state.tables import ADMISSIONS, ADMISSIONS_FROM, NUMBERS, ONLY, PENDING_SET, SLASHED
 from chain.transactions import AdmitValidator

@@ -7,7 +7,8 @@ from typing import Literal
 
 from chain.params import Params
 from chain.schema import Address
-from chain.state.objects import Account, PendingSet, ValidatorSet
+from chain.state.electorate import PendingSet
+from chain.state.objects import Account, ValidatorSet
 from chain.state.tables import ADMISSIONS_FROM, NUMBERS, State
 
 

@@ -8,7 +8,7 @@ from chain.errors import Conflict, Duplicate, InvalidField
 from chain.misconduct import proof
 from chain.state.accounts import account_of
 from chain.state.context import Context, Origin, require
-from chain.state.objects import Slashed
+from chain.state.electorate import Slashed
 from chain.state.sets import is_member
 from chain.state.tables import ACCOUNTS, ADMISSIONS, BURNED, NUMBERS, SLASHED
 from chain.transactions import ReportMisconduct

@@ -43,7 +43,8 @@ from dataclasses import replace
 from chain.schema import Address
 from chain.state.accounts import account_of
 from chain.state.context import Context
-from chain.state.objects import PendingSet, Phase, Phases, ValidatorSet
+from chain.state.electorate import PendingSet, Phase, Phases
+from chain.state.objects import ValidatorSet
 from chain.state.tables import ACCOUNTS, ADMISSIONS, ONLY, PENDING_SET, PHASES, VALIDATORS
 
 

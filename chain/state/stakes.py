@@ -12,7 +12,8 @@ from dataclasses import replace
 from chain.errors import Forbidden, InsufficientBalance
 from chain.state.accounts import account_of, debit
 from chain.state.context import Context, Origin, require
-from chain.state.objects import Account, Engagements
+from chain.state.electorate import Engagements
+from chain.state.objects import Account
 from chain.state.sets import wanted
 from chain.state.tables import ACCOUNTS, ENGAGEMENTS, ONLY, OPEN_JOBS, PENDING_SET
 from chain.transactions import Stake, Unstake

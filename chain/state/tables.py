@@ -19,22 +19,8 @@ from chain.encoding import list_head, read_raw, write_raw
 from chain.errors import InvalidEncoding
 from chain.schema import Hash, read, write
 from chain.state.attested import Attested
-from chain.state.objects import (
-    Account,
-    Admission,
-    Dataset,
-    Engagements,
-    Finality,
-    Job,
-    Link,
-    Model,
-    PendingSet,
-    Phases,
-    Slashed,
-    ValidatorSet,
-    Version,
-    Voter,
-)
+from chain.state.electorate import Admission, Engagements, PendingSet, Phases, Slashed
+from chain.state.objects import Account, Dataset, Finality, Job, Link, Model, ValidatorSet, Version, Voter
 
 T = TypeVar("T")
 

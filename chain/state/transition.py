@@ -33,8 +33,9 @@ from chain.state import (
     votes,
 )
 from chain.state.context import Context, Origin
+from chain.state.electorate import Admission, Phase, Phases
 from chain.state.events import Event
-from chain.state.objects import Account, Admission, Finality, Phase, Phases, ValidatorSet
+from chain.state.objects import Account, Finality, ValidatorSet
 from chain.state.tables import (
     ACCOUNTS,
     ADMISSIONS,
