@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from chain import pacing
-from chain.blocks import Block, Header
+from chain.blocks import Block
 from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node.events import block_events
-from chain.node.interface import Alone, Clock, Receipt, Standing, Status, Task, Transport
+from chain.node.interface import Alone, Clock, Receipt, Task, Transport
 from chain.node.loading import load, stored
+from chain.node.looking import Looking
 from chain.node.witness import Witness
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash
@@ -39,8 +40,8 @@ BLOCKS_SEEN = 64
 RECENT_BLOCKS = 32
 
 
-class Node:
-    """One node's logic."""
+class Node(Looking):
+    """One node's logic; what it inherits only looks, and any thread may."""
 
     def __init__(
         self,
@@ -85,73 +86,6 @@ class Node:
         for kept in store.blocks_above(max(self.chain.final.height, self.head.height - BLOCKS_SEEN)):
             self._saw(Block.decode(kept.data, params.max_block_bytes).transactions)
         self._take_pending([data for _, data in store.pending()])
-
-    # ------------------------------------------------------------------ looking (any thread)
-
-    @property
-    def head(self) -> Entry:
-        """The head."""
-        return self.chain.head
-
-    @property
-    def seq(self) -> int:
-        """Number of the last event."""
-        return self._seq
-
-    def standing(self, transaction: str) -> Standing | None:
-        """Where a transaction stands; None when this node never saw it or has forgotten it."""
-        waiting = self.pool.get(transaction)
-        if waiting is not None:
-            return Standing("pending", signed=waiting.signed, error=waiting.held)
-        place = self._store.included(transaction)
-        if place is not None:
-            status: Status = "final" if place.height <= self.chain.final.height else "included"
-            block = self.block(place.block)
-            signed = None if block is None else block.transactions[place.position]
-            return Standing(status, place.height, place.block, signed)
-        dropped = self._dropped.get(transaction)
-        if dropped is not None:
-            return Standing("dropped", signed=dropped[0], error=dropped[1])
-        return None
-
-    def block(self, block: int | str) -> Block | None:
-        """A block by its id, or by its height on the head's branch."""
-        found = self.block_bytes(block)
-        return None if found is None else Block.decode(found, self.params.max_block_bytes)
-
-    def block_bytes(self, block: int | str) -> bytes | None:
-        """``Block.encode()`` of :meth:`block`."""
-        identifier = self._store.branch_at(block) if isinstance(block, int) else block
-        stored = None if identifier is None else self._store.block(identifier)
-        return None if stored is None else stored.data
-
-    def header(self, block: str) -> Header | None:
-        """A block's header by its id, of any branch."""
-        entry = self.chain.entry(block)
-        if entry is not None:
-            return entry.block.header
-        found = self._store.header(block)
-        return None if found is None else Header.unpack(bytes.fromhex(found))
-
-    def height_on_branch(self, block: str) -> int | None:
-        """The height of a block on the head's branch; None for all others."""
-        entry = self.chain.entry(block)
-        if entry is not None:
-            return entry.height if self.on_branch(block, entry.height) else None
-        return self._store.branch_height(block)
-
-    def headers(self, above: int, limit: int) -> tuple[str, ...]:
-        """Headers of the head's branch above a height, packed, in hexadecimal, lowest first."""
-        return tuple(self._store.headers(above, limit))
-
-    def branch_at(self, height: int) -> str | None:
-        """Id of the block at this height of the head's branch."""
-        entry = self.chain.at_height(height)
-        return self._store.branch_at(height) if entry is None else entry.id
-
-    def on_branch(self, block: str, height: int) -> bool:
-        """Whether the block is on the head's branch."""
-        return self._store.branch_at(height) == block
 
     # ------------------------------------------------------------------ transactions
 
