@@ -60,7 +60,7 @@ class Gossip:
             ]
             if blocks and peer.sent.take(now):
                 small = len(blocks) <= PUSHED_BLOCKS and sum(len(block.data) for block in blocks) <= PUSHED_BYTES
-                headers = tuple(block.header.pack().hex() for block in blocks)
+                headers = tuple(block.header.pack().hex() for block in last_run(blocks))
                 self._send(peer.id, Blocks(tuple(blocks)) if small else Headers(self._status(), headers))
                 peer.blocks.add(block.id for block in blocks)
                 peer.next_gossip = now + self._limits.gossip_ms
@@ -72,3 +72,16 @@ class Gossip:
                 if fresh:
                     self._send(peer.id, Transactions(fresh))
                     peer.next_gossip = now + self._limits.gossip_ms
+
+
+def last_run(blocks: Sequence[Block]) -> list[Block]:
+    """The highest of some blocks of one branch, down to the first whose parent is not among them.
+
+    The peer may have had some in between from others; told headers follow on each other.
+    """
+    run: list[Block] = []
+    for block in sorted(blocks, key=lambda block: block.height, reverse=True):
+        if run and run[-1].header.parent != block.id:
+            break
+        run.append(block)
+    return run[::-1]

@@ -1,0 +1,1 @@
+"""Networks of real nodes on a clock, a network and disks that one seed decides about."""
