@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from tests.chain.simulation.journeys import WEAKENED, gang, journey
-from tests.chain.simulation.scenarios import everyday
+from tests.chain.simulation.scenarios import everyday, majority
 from tests.chain.simulation.world import RECENT, World
 
 __all__ = ["RECENT", "WEAKENED", "play"]
@@ -20,4 +20,4 @@ def play(seed: int, weaken: str | None = None) -> World:
         return gang(seed)
     if turn == 6:
         return journey(seed, random.Random(seed).choice(WEAKENED), weak=False)
-    return everyday(seed)
+    return majority(seed) if turn == 8 else everyday(seed)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from chain.blockchain import Entry
 from chain.keys import Key
 from chain.rules import ALL_RULES, Rules
-from chain.schema import Address
+from chain.schema import Address, Hash
 from chain.state import State
 from chain.transactions import AdmitValidator, Payload, Stake, Unstake
+from tests.chain.simulation.strangers import Majority, pester
 from tests.chain.simulation.voters import MOMENTS, Liars, Voter
 from tests.chain.simulation.watch import Violation
 from tests.chain.simulation.world import KEYS, OWNERS, START, Member, Weather, World
@@ -61,7 +63,7 @@ def everyday(seed: int, rules: Rules = ALL_RULES) -> World:
     for _ in range(rng.randint(2, 4)):
         member = world.members[rng.choice(names)]
         life = 1_500 if rng.random() < 0.05 else 600_000
-        world.after(rng.randrange(20, 1_300), lambda member=member, life=life: world.transfer(member, life))  # type: ignore[misc]
+        world.after(rng.randrange(20, 1_300), lambda member=member, life=life: world.transfer(member, life))
     if rng.random() < 0.55:
         shuffled = rng.sample(names, len(names))
         at = rng.randint(1, len(names) - 1)
@@ -76,14 +78,54 @@ def everyday(seed: int, rules: Rules = ALL_RULES) -> World:
     for _ in range(rng.choice([0, 0, 1, 2])):
         voter = rng.choice(cast.voters)
         moment = rng.choice(MOMENTS)
-        world.after(rng.randrange(10, 1_000), lambda voter=voter, moment=moment: setattr(voter, "dies", moment))  # type: ignore[misc]
+        world.after(rng.randrange(10, 1_000), lambda voter=voter, moment=moment: setattr(voter, "dies", moment))
     if rng.random() < 0.4:
         for _ in range(rng.randint(1, 2)):
             member = world.members[rng.choice(names)]
-            world.after(rng.randrange(20, 900), lambda member=member: change(world, rng, member, lying))  # type: ignore[misc]
+            world.after(rng.randrange(20, 900), lambda member=member: change(world, rng, member, lying))
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        member = world.members[rng.choice(names)]
+        world.after(rng.randrange(30, 1_400), lambda member=member: pester(world, rng, member))
     world.run(1_700)
     finish(cast)
     return world
+
+
+def majority(seed: int) -> World:
+    """Somebody mines most of the blocks, leaves out what it likes, and rewrites what it can: nothing that is final."""
+    rng = random.Random(seed ^ 0x3A10)
+    world = World(seed, rng.choice([2, 3]))
+    world.weather = Weather(*rng.choice([(1, 4), (3, 25)]))
+    cast = populate(world)
+    miner = Majority(world, rng)
+    world.on_head.append(miner.see)
+    names = sorted(world.members)
+    for _ in range(3):
+        member = world.members[rng.choice(names)]
+        world.after(rng.randrange(20, 900), lambda member=member: world.transfer(member))
+    attacks: list[tuple[Entry, dict[str, Hash]]] = []
+
+    def rewrite() -> None:
+        finals = {each.name: each.node.chain.final.id for each in world.members.values()}
+        attacks.append((miner.rewrite(rng.randint(1, 2), rng.randint(2, 6)), finals))
+
+    world.after(rng.randrange(400, 1_000), rewrite)
+    world.run(1_100)
+    miner.active = False
+    finish(cast)
+    for tip, finals in attacks:
+        for member in world.members.values():
+            node = member.node
+            if not all(node.on_branch(block, entry_height(member, block)) for block in finals.values()):
+                raise Violation(f"{member.name} has left a final block for {tip.id}")
+    return world
+
+
+def entry_height(member: Member, block: Hash) -> int:
+    entry = member.node.chain.entry(block)
+    if entry is None:
+        raise Violation(f"{member.name} does not have the final block {block}")
+    return entry.height
 
 
 def sparse(world: World, rng: random.Random) -> None:

@@ -90,7 +90,7 @@ class Watch:
             for each in entry.state.voting_sets:
                 if each not in self.sets:
                     self.sets.append(each)
-            entry = parent_of(entry.parent)  # type: ignore[operator]
+            entry = parent_of(entry.parent)
 
     def note_votes(self, block: Block) -> None:
         for signed in block.transactions:
@@ -109,7 +109,7 @@ class Watch:
         cast = list(self.votes[sender].values())
         for index, one in enumerate(cast):
             for other in cast[index + 1 :]:
-                if conflict(one.payload, other.payload) is None:  # type: ignore[arg-type]
+                if conflict(one.payload, other.payload) is None:
                     continue
                 report = accuse(one, other)
                 if report is None:

@@ -82,8 +82,8 @@ class Member:
     mines: bool = True
     up: bool = False
     halted: ConflictingFinality | None = None
-    node: Node = None  # type: ignore[assignment]
-    peering: Peering = None  # type: ignore[assignment]
+    node: Node = None
+    peering: Peering = None
     sessions: dict[str, int] = field(default_factory=dict)
     """The connection with each peer, by its number."""
     dialling: set[str] = field(default_factory=set)
@@ -261,7 +261,7 @@ class World:
         if due is not None and due <= now:
             for each in member.peering.dials(frozenset(member.dialling)):
                 member.dialling.add(each)
-                self.after(self.rng.randrange(2, 20), lambda each=each: self.dial(member, each))  # type: ignore[misc]
+                self.after(self.rng.randrange(2, 20), lambda each=each: self.dial(member, each))
         if not member.mines:
             return
         task = member.node.on_time()
@@ -304,7 +304,7 @@ class World:
             other.peering.check(member.peering.hello(), url(member.name))
             member.peering.check(other.peering.hello(), address)
         except PeerRefused as refused:
-            self.touch(member, lambda error=refused: member.peering.dial_failed(address, str(error)))  # type: ignore[misc]
+            self.touch(member, lambda error=refused: member.peering.dial_failed(address, str(error)))
             return
         session = next(self.count)
         hellos = member.peering.hello(), other.peering.hello()
