@@ -29,7 +29,7 @@ from chain.answers import (
 )
 from chain.encoding import encode
 from chain.keys import Key
-from chain.params import Genesis
+from chain.params import NETWORKS, Genesis, Params
 from chain.schema import Hash, from_object
 from chain.state import Account, Attested, Dataset, Finality, Job, Model, ValidatorSet, Version
 from chain.state.membership import Membership, Misconduct
@@ -59,6 +59,7 @@ class NodeClient(Transport):
     def __init__(self, url: str, timeout: float = 10) -> None:
         super().__init__(url, timeout)
         self._genesis_hash: str | None = None
+        self._params: Params | None = None
 
     # ------------------------------------------------------------------ the chain
 
@@ -93,6 +94,18 @@ class NodeClient(Transport):
     def add_peer(self, url: str) -> None:
         """Have the node, which must be on this machine, connect with another one (``POST /peers``)."""
         self._request("POST", "/peers", data=encode({"url": url}))
+
+    def params(self) -> Params:
+        """The network's constants, by the name that its genesis gives; asked once.
+
+        Raises :class:`NodeUnavailable` for a network that this program does not know.
+        """
+        if self._params is None:
+            network = str(self.chain()["network"])
+            if network not in NETWORKS:
+                raise NodeUnavailable(f"the node at {self.url} serves network {network!r}, which is unknown here")
+            self._params = NETWORKS[network]
+        return self._params
 
     def block(self, block: int | str) -> dict[str, Any] | None:
         """One block by height or hash, as JSON; None if there is none."""

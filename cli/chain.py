@@ -1,4 +1,4 @@
-"""`assay chain`: status, blocks, log, peers."""
+"""`assay chain`: status, blocks, log, peers, misconduct."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from chain.schema import to_object
 from cli import targets
 from cli.output import emit, json_option, short, table
 from cli.services import NodeAddress
@@ -16,7 +17,7 @@ from runtime import signals
 
 @click.group()
 def chain() -> None:
-    """Look at the chain: status, blocks, log, peers."""
+    """Look at the chain: status, blocks, log, peers, misconduct."""
 
 
 @chain.command()
@@ -118,6 +119,24 @@ def peers(add: str | None, data: str, node: str | None, as_json: bool) -> None:
         return "\n\n".join(found)
 
     emit(answer, as_json, human)
+
+
+@chain.command()
+@targets.data_option
+@targets.node_option
+@json_option
+def misconduct(data: str, node: str | None, as_json: bool) -> None:
+    """List validators that contradicted themselves: slashed, or caught by this node and not reported yet."""
+    client = targets.node(data, node)
+    slashed, caught = client.misconduct(), [report.validator for report in client.evidence()]
+    document = {"slashed": [to_object(each) for each in slashed], "caught": caught}
+
+    def human() -> str:
+        rows = [(e.validator, e.height, e.burned, short(e.reporter), e.reason) for e in slashed]
+        lines = [table(("validator", "block", "burned", "reported by", "reason"), rows)]
+        return "\n".join([*lines, *(f"{who}  caught, not on the chain yet" for who in caught)])
+
+    emit(document, as_json, human)
 
 
 def _time(milliseconds: int) -> str:

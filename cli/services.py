@@ -62,11 +62,11 @@ def node(
     peers: tuple[str, ...],
     advertise: str | None,
 ) -> None:
-    """Run a node: keep the chain, mine, serve it over HTTP, follow and tell other nodes.
+    """Run a node: keep the chain, mine, serve it over HTTP, agree with its peers.
 
     \b
     assay node --data /srv/node --genesis genesis.json
-    assay node --host 0.0.0.0 --advertise http://node-2.example.org:7001 --peers http://node-1.example.org:7001
+    assay node --genesis genesis.json --host 0.0.0.0 --advertise http://a.example:7001 --peers http://b.example:7001
     """
     guard.watch_parent()
     logs.configure("node", log_level)

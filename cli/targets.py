@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
 from chain.client import NodeClient
+from chain.schema import Address
+from chain.wallets import Wallets
 from cli.fleet import Endpoints, read_endpoints
 from coordinator.client import DEFAULT_URL, Client
 from ipfs import open_store
@@ -44,6 +47,15 @@ def store(data: str, where: str | None) -> ContentStore:
     """The store at `where`, or of the fleet on `data` (the embedded one while none runs there)."""
     found = _endpoints(data)
     return open_store(where or (found.store if found else str(DataFolder(data).store)))
+
+
+def address(data: str, who: str) -> Address:
+    """An address as it is, or that of a named wallet. Raises click.UsageError and WalletError."""
+    if not who.startswith(("0x", "0X")):
+        return Wallets(DataFolder(data).wallets).address(who)
+    if not re.fullmatch("0[xX][0-9a-fA-F]{40}", who):
+        raise click.UsageError(f"{who!r}: expected an address, 0x and 40 hexadecimal digits, or a wallet's name")
+    return Address(who.lower())
 
 
 def _endpoints(data: str) -> Endpoints | None:

@@ -27,6 +27,9 @@ from coordinator.documents import JobDocument
 )
 @click.option("--deadline", type=float, help="Seconds for each round [default: the coordinator's].")
 @click.option("--attempts", type=int, help="Attempts, where votes disprove an update [default: 2].")
+@click.option(
+    "--reward", type=click.IntRange(min=0), help="For workers and validators at adoption, else returned [default: 0]."
+)
 @click.option("--detach", is_flag=True, help="Print the job's id and return.")
 @targets.data_option
 @targets.url_option
@@ -42,6 +45,7 @@ def train(
     aggregation: str,
     deadline: float | None,
     attempts: int | None,
+    reward: int | None,
     detach: bool,
     data: str,
     url: str | None,
@@ -66,6 +70,7 @@ def train(
             aggregation=aggregation,
             deadline=deadline,
             attempts=attempts,
+            reward=reward,
         )
         if detach:
             emit({"job": job}, as_json, lambda: job)

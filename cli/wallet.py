@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from datetime import UTC, datetime
 
 import click
 
-from chain.schema import Address
-from chain.transactions import Transfer
+from chain.state import Account
+from chain.transactions import Payload, Stake, Transfer, Unstake
 from chain.wallets import Wallets
 from cli import targets
 from cli.output import emit, json_option, table
@@ -46,9 +46,17 @@ def list_(data: str, as_json: bool) -> None:
 @json_option
 def balance(who: str, data: str, node: str | None, as_json: bool) -> None:
     """Show what a wallet, or an address, owns."""
-    address = _address(data, who)
-    amount = targets.node(data, node).account(address).balance
-    emit({"address": address, "balance": amount}, as_json, lambda: f"{address}  {amount}")
+    address = targets.address(data, who)
+    client = targets.node(data, node)
+    account, escrowed = client.account(address), client.escrowed(address)
+    document = {
+        "address": address,
+        "balance": account.balance,
+        "stake": account.stake,
+        "unbonding": [{"amount": amount, "release": _time(until)} for amount, until in account.unbonding],
+        "escrowed": escrowed,
+    }
+    emit(document, as_json, lambda: "\n".join(_owned(address, account, escrowed)))
 
 
 @wallet.command()
@@ -66,15 +74,58 @@ def send(sender: str, recipient: str, amount: int, data: str, node: str | None, 
     """
     client = targets.node(data, node)
     key = Wallets(DataFolder(data).wallets).load(sender)
-    transaction = client.send(Transfer(recipient=_address(data, recipient), amount=amount), key)
+    transaction = client.send(Transfer(recipient=targets.address(data, recipient), amount=amount), key)
     answer = client.wait_transaction(transaction)
     emit(answer, as_json, lambda: f"sent in block {answer['height']}: transaction {transaction}")
 
 
-def _address(data: str, who: str) -> Address:
-    """An address as it is, or that of a named wallet."""
-    if not who.startswith("0x"):
-        return Wallets(DataFolder(data).wallets).address(who)
-    if not re.fullmatch("0x[0-9a-fA-F]{40}", who):
-        raise click.UsageError(f"{who!r}: expected an address, 0x and 40 hexadecimal digits, or a wallet's name")
-    return Address(who.lower())
+@wallet.command()
+@click.argument("name")
+@click.argument("amount", type=click.IntRange(min=1))
+@targets.data_option
+@targets.node_option
+@json_option
+def stake(name: str, amount: int, data: str, node: str | None, as_json: bool) -> None:
+    """Lock AMOUNT of wallet NAME's balance; where stake votes, an admitted validator's vote weighs by it.
+
+    \b
+    assay wallet stake validator-1 5000
+    """
+    _change(Stake(amount), name, data, node, as_json, "staked")
+
+
+@wallet.command()
+@click.argument("name")
+@click.argument("amount", type=click.IntRange(min=1))
+@targets.data_option
+@targets.node_option
+@json_option
+def unstake(name: str, amount: int, data: str, node: str | None, as_json: bool) -> None:
+    """Give up AMOUNT of wallet NAME's stake; it is free after a delay, and can be slashed until then."""
+    _change(Unstake(amount), name, data, node, as_json, "given up")
+
+
+def _change(payload: Payload, name: str, data: str, node: str | None, as_json: bool, word: str) -> None:
+    client = targets.node(data, node)
+    key = Wallets(DataFolder(data).wallets).load(name)
+    transaction = client.send(payload, key)
+    answer = client.wait_transaction(transaction)
+    account, escrowed = client.account(key.address), client.escrowed(key.address)
+    emit(
+        answer,
+        as_json,
+        lambda: "\n".join([f"{word} in block {answer['height']}", *_owned(key.address, account, escrowed)]),
+    )
+
+
+def _owned(address: str, account: Account, escrowed: int) -> list[str]:
+    """What an account owns, a line each; the locked parts only where there are any."""
+    lines = [f"{address}  {account.balance}"]
+    lines += [f"  staked             {account.stake}"] if account.stake else []
+    lines += [f"  free from {_time(until)}  {amount}" for amount, until in account.unbonding]
+    lines += [f"  held by open jobs  {escrowed}"] if escrowed else []
+    return lines
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -90,11 +90,13 @@ class Client(Transport):
         attempts: int | None = None,
         minimum_updates: int | None = None,
         vote_deadline: float | None = None,
+        reward: int | None = None,
         idempotency_key: str | None = None,
     ) -> str:
         """Open a job; its id. `estimator` is a class name or `{"class": ..., "params": {...}}` or
         `{"pipeline": [...]}`; `partitioning` "disjoint", "bootstrap" or the object; `deadline` and
-        `vote_deadline` in seconds (for each round, for the vote). A model that does not exist is registered
+        `vote_deadline` in seconds (for each round, for the vote); `reward` is taken from the coordinator's wallet for
+        workers and validators. A model that does not exist is registered
         first with the default policy. The same `idempotency_key` opens one job however often it is sent."""
         body: dict[str, Any] = {
             "model": model,
@@ -115,6 +117,7 @@ class Client(Transport):
             "attempts": attempts,
             "minimum_updates": minimum_updates,
             "vote_deadline": vote_deadline,
+            "reward": reward,
         }
         body |= {key: value for key, value in optional.items() if value is not None}
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}

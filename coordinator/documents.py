@@ -225,7 +225,16 @@ class QuorumDocument(TypedDict):
     of: int
 
 
+class PayoutDocument(TypedDict):
+    """What an account got of a job's reward; at an end without adoption all of it goes back to the opener."""
+
+    account: str
+    amount: int
+
+
 class JobDocument(TypedDict):
+    """`reward` is held by the job while it is open; `payouts` say where it went, empty until then."""
+
     job: str
     model: str
     dataset: str
@@ -243,6 +252,8 @@ class JobDocument(TypedDict):
     candidate: CandidateDocument | None
     votes: list[VoteDocument]
     quorum: QuorumDocument
+    reward: int
+    payouts: list[PayoutDocument]
     version: int | None
     adopted: bool
     final: bool
@@ -317,9 +328,21 @@ class BlockList(TypedDict):
     next: int | None
 
 
+class UnbondingDocument(TypedDict):
+    """An amount given up with `unstake`, free at `release` at the earliest."""
+
+    amount: int
+    release: str
+
+
 class AccountDocument(TypedDict):
+    """`balance` can be spent; `stake` and `unbonding` are locked; `escrowed` is held by open jobs as their rewards."""
+
     address: str
     balance: int
+    stake: int
+    unbonding: list[UnbondingDocument]
+    escrowed: int
 
 
 class ValidatorDocument(TypedDict):
@@ -327,10 +350,36 @@ class ValidatorDocument(TypedDict):
     weight: int
 
 
+class PendingSetDocument(TypedDict):
+    """A set to come. `phase` "waiting": the old one decides until block `height` is final; "joint": both do, until
+    block `height` is."""
+
+    serial: int
+    phase: Literal["waiting", "joint"]
+    height: int
+    validators: list[ValidatorDocument]
+    quorum: QuorumDocument
+
+
+class AdmittedDocument(TypedDict):
+    """`power`: 1 or, where stake votes, the cap of the weight. `since`: height of its admission, 0 for the genesis."""
+
+    address: str
+    power: int
+    stake: int
+    since: int
+
+
 class ValidatorsDocument(TypedDict):
+    """The set in force, the one to come, and who is admitted. `power`: what a vote weighs, "member" (1) or "stake"."""
+
     serial: int
     validators: list[ValidatorDocument]
     quorum: QuorumDocument
+    power: Literal["member", "stake"]
+    pending: PendingSetDocument | None
+    admitted: list[AdmittedDocument]
+    signed_from: int
 
 
 class PartReadiness(TypedDict):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, cast
 
-from chain.client import NodeUnavailable, TransactionRefused, WaitTimeout
+from chain.client import NodeRefused, NodeUnavailable, TransactionRefused, WaitTimeout
 from chain.state.objects import Dataset, Model
 from chain.transactions import OpenJob, Signed
 from coordinator.context import Services
@@ -27,15 +27,14 @@ BEGIN_SECONDS = 3.0
 def open_job(found: Services, wanted: JobIn, key: str | None) -> str:
     """Open a job; its id. With an Idempotency-Key the same request always means the same job."""
     if key is None:
-        return _begun(found, found.ledger.send(_payload(found, wanted)))
+        return _opened(found, wanted)
     if not 1 <= len(key) <= MAX_KEY or not key.isprintable():
         raise bad_field("Idempotency-Key", f"expected 1 to {MAX_KEY} printable characters")
     digest = request_digest(json.dumps(wanted.model_dump(mode="json"), sort_keys=True).encode())
     with found.opening:
         known = found.ledger.outbox.remembered(key)
         if known is None:
-            job = found.ledger.send(_payload(found, wanted), idempotency_key=key, digest=digest)
-            return _begun(found, job)
+            return _opened(found, wanted, idempotency_key=key, digest=digest)
         if known.digest != digest:
             raise Problem(
                 422,
@@ -43,6 +42,27 @@ def open_job(found: Services, wanted: JobIn, key: str | None) -> str:
                 type="urn:assay:problem:idempotency-key-reused",
             )
         return _repeated(found, known.job)
+
+
+def _opened(found: Services, wanted: JobIn, **remembered: str) -> str:
+    """Send the job and wait for it to begin. A reward that cannot be paid is that field's fault."""
+    _check_reward(found, wanted.reward)
+    try:
+        return _begun(found, found.ledger.send(_payload(found, wanted), **remembered))
+    except (NodeRefused, TransactionRefused) as error:
+        if error.code == "insufficient_balance":
+            _check_reward(found, wanted.reward)  # spent meanwhile
+        raise
+
+
+def _check_reward(found: Services, reward: int) -> None:
+    owned = found.node.account(found.ledger.address).balance if reward else 0
+    if reward > owned:
+        raise bad_field(
+            "reward",
+            f"expected at most {owned}, what the coordinator's wallet {found.ledger.address} has, came {reward}; "
+            "send it more, or offer less",
+        )
 
 
 def _begun(found: Services, job: str) -> str:
@@ -108,6 +128,7 @@ def _payload(found: Services, wanted: JobIn) -> object:
         attempts=wanted.attempts,
         round_ms=round(wanted.deadline * 1000),
         vote_ms=round(wanted.vote_deadline * 1000),
+        reward=wanted.reward,
     )
 
 

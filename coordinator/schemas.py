@@ -119,7 +119,9 @@ class JobIn(Body):
     rounds: Annotated[int, Field(ge=1, le=100)] = 1
     partitioning: dict[str, Any] = Field(default_factory=lambda: {"scheme": "disjoint"})
     aggregation: Literal["auto", "average", "merge", "ensemble"] = "auto"
-    reward: Annotated[int, Field(description="only 0 for now: this network pays no rewards yet")] = 0
+    reward: Annotated[
+        int, Field(ge=0, lt=2**63, description="from the coordinator's wallet; paid at adoption, else returned")
+    ] = 0
     deadline: Seconds = 300
     vote_deadline: Seconds = 300
     attempts: Annotated[int, Field(ge=1, le=8)] = 2
@@ -127,10 +129,6 @@ class JobIn(Body):
 
     @model_validator(mode="after")
     def _possible(self) -> JobIn:
-        if self.reward != 0:
-            raise ValueError(
-                f"reward: only 0 is accepted, this network pays no rewards yet; came {self.reward}"
-            )
         if self.minimum_updates is not None and self.minimum_updates > self.partitions:
             raise ValueError(
                 f"minimum_updates: expected at most the {self.partitions} partitions, came {self.minimum_updates}"

@@ -10,18 +10,8 @@ from typing import Any, Literal
 from chain.client import View
 from chain.schema import Address, Cid
 from chain.state import explain
-from chain.state.objects import (
-    Account,
-    Dataset,
-    Failure,
-    Job,
-    Model,
-    Partition,
-    Round,
-    ValidatorSet,
-    Version,
-    Vote,
-)
+from chain.state.membership import Membership
+from chain.state.objects import Account, Dataset, Failure, Job, Model, Partition, Round, ValidatorSet, Version, Vote
 from coordinator.documents import (
     AccountDocument,
     CandidateDocument,
@@ -33,6 +23,7 @@ from coordinator.documents import (
     PartitionDocument,
     QuorumDocument,
     SeedDocument,
+    ValidatorDocument,
     ValidatorsDocument,
     VersionDocument,
     VoteDocument,
@@ -64,8 +55,10 @@ def _number(micro: int | None) -> float | None:
 # Jobs
 
 
-def job_document(view: View[Job], validators: ValidatorSet, now: int) -> JobDocument:
-    """The API's form of a job; `now` in milliseconds is for what it waits for."""
+def job_document(
+    view: View[Job], validators: ValidatorSet, now: int, payouts: Mapping[Address, int] | None = None
+) -> JobDocument:
+    """The API's form of a job; `now` in milliseconds is for what it waits for; `payouts` as `paying.payouts` says."""
     job = view.value
     waiting = explain(job, now, validators) if job.is_open else None
     return {
@@ -88,6 +81,8 @@ def job_document(view: View[Job], validators: ValidatorSet, now: int) -> JobDocu
         "candidate": _candidate(job),
         "votes": [_vote(vote) for vote in job.votes],
         "quorum": quorum_document(validators),
+        "reward": job.reward,
+        "payouts": [] if payouts is None else [{"account": who, "amount": amount} for who, amount in payouts.items()],
         "version": job.version,
         "adopted": job.state == "adopted",
         "final": view.final,
@@ -311,14 +306,40 @@ def chain_document(chain: Mapping[str, Any]) -> ChainDocument:
     }
 
 
-def account_document(address: str, account: Account) -> AccountDocument:
-    return {"address": address, "balance": account.balance}
-
-
-def validators_document(validators: ValidatorSet) -> ValidatorsDocument:
-    members = zip(validators.members, validators.weights, strict=True)
+def account_document(address: str, account: Account, escrowed: int) -> AccountDocument:
     return {
-        "serial": validators.serial,
-        "validators": [{"address": address, "weight": weight} for address, weight in members],
-        "quorum": quorum_document(validators),
+        "address": address,
+        "balance": account.balance,
+        "stake": account.stake,
+        "unbonding": [{"amount": amount, "release": rfc3339(until)} for amount, until in account.unbonding],
+        "escrowed": escrowed,
     }
+
+
+def validators_document(found: Membership) -> ValidatorsDocument:
+    pending = found.pending
+    return {
+        "serial": found.validators.serial,
+        "validators": _members(found.validators),
+        "quorum": quorum_document(found.validators),
+        "power": found.power,
+        "pending": None
+        if pending is None
+        else {
+            "serial": pending.set.serial,
+            "phase": pending.phase,
+            "height": pending.height,
+            "validators": _members(pending.set),
+            "quorum": quorum_document(pending.set),
+        },
+        "admitted": [
+            {"address": each.address, "power": each.power, "stake": each.stake, "since": each.height}
+            for each in found.admitted
+        ],
+        "signed_from": found.signed_from,
+    }
+
+
+def _members(validators: ValidatorSet) -> list[ValidatorDocument]:
+    members = zip(validators.members, validators.weights, strict=True)
+    return [{"address": address, "weight": weight} for address, weight in members]

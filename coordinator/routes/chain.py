@@ -147,16 +147,17 @@ def _lines(node: NodeClient, tail: int, stop: threading.Event) -> Iterator[Serve
 
 @blueprint.get("/accounts/<address>")
 @blueprint.output(schemas.Account)
-@blueprint.doc(summary="An account")
+@blueprint.doc(summary="An account: its balance, what it has staked, what its open jobs hold")
 def account(address: str) -> AccountDocument:
     lower = address.lower()
     if not re.fullmatch(r"0x[0-9a-f]{40}", lower):
         raise bad_field("address", "expected 0x and 40 hex digits")
-    return views.account_document(lower, services().node.account(lower))
+    node = services().node
+    return views.account_document(lower, node.account(lower), node.escrowed(lower))
 
 
 @blueprint.get("/validators")
 @blueprint.output(schemas.Validators)
-@blueprint.doc(summary="The validators, their weights and the quorum")
+@blueprint.doc(summary="The validators, their weights and the quorum; the change under way; who is admitted")
 def validators() -> ValidatorsDocument:
-    return views.validators_document(services().node.validators())
+    return views.validators_document(services().node.membership())

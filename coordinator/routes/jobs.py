@@ -19,6 +19,7 @@ from coordinator.context import Services, services
 from coordinator.documents import CLOSED, JobAccepted, JobDocument, JobList, TransactionAccepted
 from coordinator.follower import Follower
 from coordinator.opening import open_job
+from coordinator.paying import payouts
 from coordinator.problems import bad_field, unknown
 from coordinator.routes.paging import STREAM, page
 from runtime.serving import ServerEvent, sse
@@ -55,7 +56,8 @@ def every(query_data: schemas.JobQuery) -> JobList:
     items.sort(key=lambda view: (view.value.height, view.value.id), reverse=True)
     chosen, following = page(items, query_data.limit, query_data.cursor, lambda view: view.value.id)
     validators, now = found.node.validators(), int(time.time() * 1000)
-    return {"jobs": [views.job_document(view, validators, now) for view in chosen], "next": following}
+    documents = [views.job_document(view, validators, now, payouts(found.node, view.value)) for view in chosen]
+    return {"jobs": documents, "next": following}
 
 
 @blueprint.get("/<job>")
@@ -76,7 +78,7 @@ def job_now(node: NodeClient, job: str) -> JobDocument | None:
     """The job as it is, also while its own transaction waits for a block; None for one never seen."""
     view = node.job_view(job)
     if view is not None:
-        return views.job_document(view, node.validators(), int(time.time() * 1000))
+        return views.job_document(view, node.validators(), int(time.time() * 1000), payouts(node, view.value))
     transaction = node.transaction(job)
     if transaction is None or transaction["status"] == "dropped" or transaction["kind"] != "open_job":
         return None

@@ -1,0 +1,218 @@
+"""`assay network`: the beginning of a network that several organisations run together."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from chain.blockchain import Blockchain
+from chain.params import CONSORTIUM, NETWORKS, Genesis, Params
+from chain.schema import Address
+from chain.wallets import Wallets
+from cli.output import emit, json_option
+from runtime.settings import DataFolder, atomic_write
+
+#: Where the printed commands have the nodes of one machine listen.
+FIRST_PORT = 7001
+GENESIS = "genesis.json"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the first validators; `folder` is the data folder that was made for it, None for a key of its own."""
+
+    name: str
+    address: Address
+    folder: Path | None
+
+
+@click.group()
+def network() -> None:
+    """Make the genesis of a network of several organisations."""
+
+
+@network.command()
+@click.option("--preset", type=click.Choice(list(NETWORKS)), help=f"The network's rules [default: {CONSORTIUM.name}].")
+@click.option("--validator", "named", multiple=True, metavar="NAME=ADDRESS", help="A first validator; once for each.")
+@click.option("--validators", "count", type=click.IntRange(1), help="Make so many wallets, each in its own folder.")
+@click.option("--balance", "balances", multiple=True, metavar="WHO=AMOUNT", help="What WHO owns; once for each.")
+@click.option("--note", help="Anything; tells this network from others.")
+@click.option("--out", default="assay-network", show_default=True, metavar="DIR", help="Where to write it.")
+@click.option("--force", is_flag=True, help="Replace what is there; keys stay.")
+@json_option
+def init(
+    preset: str | None,
+    named: tuple[str, ...],
+    count: int | None,
+    balances: tuple[str, ...],
+    note: str | None,
+    out: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Make a network's genesis file, and say who runs what.
+
+    Asks for what it needs, unless --validator or --validators say who votes first. In a `consortium` each organisation
+    has one vote, and nobody needs coins.
+
+    \b
+    assay network init
+    assay network init --validator a=0x7e5f4552091a69125d5dfcb7b8c2659029395bdf --validator b=0x2b5ad5c4...
+    assay network init --validators 4 --note "a trial on one machine" --out trial
+    """
+    if not named and count is None:
+        preset, named, count, balances, note = _ask(preset, balances, note)
+    params = NETWORKS[preset or CONSORTIUM.name]
+    folder = Path(out)
+    path = folder / GENESIS
+    if path.exists() and not force:
+        raise click.ClickException(
+            f"{path} exists: a network begins once. Name another folder with --out, or replace it with --force"
+        )
+    given = [_named(text) for text in named]
+    made = [(f"validator-{number}", folder / f"validator-{number}") for number in range(1, (count or 0) + 1)]
+    if len({name for name, _ in [*given, *made]}) < len(given) + len(made):
+        raise click.UsageError("--validator: expected different names")
+    amounts = dict(_pair(text, "--balance", "WHO=AMOUNT") for text in balances)
+    total = len(given) + len(made)
+    if total > params.max_validators:
+        raise click.UsageError(f"expected at most {params.max_validators} validators, found {total}")
+    folder.mkdir(parents=True, exist_ok=True)
+    members = [
+        *(Member(name, address, None) for name, address in given),
+        *(Member(name, Wallets(DataFolder(data).wallets).ensure(name).address, data) for name, data in made),
+    ]
+    genesis = _genesis(params, members, amounts, note or "")
+    try:
+        identity = Blockchain(genesis, params).genesis_id
+    except ValueError as error:
+        raise click.UsageError(f"{error} (--balance NAME=AMOUNT)" if params.power == "stake" else str(error)) from error
+    text = genesis.to_json().encode()
+    atomic_write(path, text)
+    for member in members:
+        if member.folder is not None:
+            atomic_write(DataFolder(member.folder).node / GENESIS, text)
+    steps = _steps(members, path)
+    emit(
+        {
+            "network": params.name,
+            "genesis": identity,
+            "file": str(path),
+            "validators": [
+                {"name": each.name, "address": each.address, "data": str(each.folder) if each.folder else None}
+                for each in members
+            ],
+            "next": steps,
+        },
+        as_json,
+        lambda: "\n".join(_tell(params, genesis, identity, path, members, steps)),
+    )
+
+
+def _ask(
+    preset: str | None, balances: tuple[str, ...], note: str | None
+) -> tuple[str, tuple[str, ...], int | None, tuple[str, ...], str]:
+    """The same from answers."""
+    preset = preset or click.prompt("Rules", type=click.Choice(list(NETWORKS)), default=CONSORTIUM.name)
+    who = click.prompt("First validators: NAME=ADDRESS, with commas; or how many wallets to make here", default="4")
+    if NETWORKS[preset].minimum_balance and not balances:
+        text = click.prompt("Balances: NAME=AMOUNT or ADDRESS=AMOUNT, with commas", default="", show_default=False)
+        balances = tuple(part.strip() for part in text.split(",") if part.strip())
+    if note is None:
+        note = click.prompt("A note, to tell this network from others", default="", show_default=False)
+    if who.strip().isdecimal() and int(who):
+        return preset, (), int(who), balances, note
+    return preset, tuple(part.strip() for part in who.split(",") if part.strip()), None, balances, note
+
+
+def _named(text: str) -> tuple[str, Address]:
+    name, address = _pair(text, "--validator", "NAME=ADDRESS")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", name):
+        raise click.UsageError(f"--validator {text}: expected a name of a-z, 0-9, then also . _ -")
+    return name, _address(address, text)
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name.strip() and equals and value.strip()):
+        raise click.UsageError(f"{option} {text}: expected {form}")
+    return name.strip(), value.strip()
+
+
+def _address(text: str, where: str) -> Address:
+    if not re.fullmatch(r"0[xX][0-9a-fA-F]{40}", text):
+        raise click.UsageError(f"{where}: expected an address, 0x and 40 hexadecimal digits")
+    return Address(text.lower())
+
+
+def _genesis(params: Params, members: list[Member], amounts: dict[str, str], note: str) -> Genesis:
+    """Raises click.UsageError."""
+    names = {member.name: member.address for member in members}
+    balances: dict[Address, int] = {}
+    for who, text in amounts.items():
+        owner = names[who] if who in names else _address(who, f"--balance {who}")
+        if not re.fullmatch(r"[1-9][0-9]{0,18}", text) or owner in balances:
+            raise click.UsageError(f"--balance {who}={text}: expected an amount of at least 1, once for each account")
+        balances[owner] = int(text)
+    addresses = tuple(sorted(names.values()))
+    if len(set(addresses)) < len(addresses):
+        raise click.UsageError("--validator: expected different addresses, one key for each organisation")
+    if sum(balances.values()) >= 2**63 or len(note) > 1000:
+        raise click.UsageError("expected balances whose sum is below 2^63, and a note of at most 1000 characters")
+    return Genesis(params.name, int(time.time() * 1000), addresses, tuple(sorted(balances.items())), note)
+
+
+def _steps(members: list[Member], path: Path) -> list[str]:
+    """The commands to run: as they stand for folders made here, with names to fill in for everybody else."""
+    local = [member for member in members if member.folder is not None]
+    steps = []
+    for index, member in enumerate(local):
+        port = FIRST_PORT + index
+        others = [FIRST_PORT + other for other in range(len(local)) if other != index]
+        peers = "".join(f" --peers http://127.0.0.1:{other}" for other in others)
+        steps += [
+            f"assay node --data {member.folder} --port {port}{peers}",
+            f"assay validator --data {member.folder} --name {member.name} --node http://127.0.0.1:{port} --store STORE",
+        ]
+    if len(local) < len(members):
+        steps += [
+            f"assay node --data DATA --genesis {path.name} --host 0.0.0.0 --advertise http://HERE:7001 "
+            "--peers http://ANOTHER:7001",
+            "assay validator --data DATA --name NAME --store STORE",
+        ]
+    where = f"--data {local[0].folder}" if local else "--data DATA"
+    steps += [f"assay coordinator {where} --store STORE --broker REDIS"]
+    steps += [f"assay worker {where} --store STORE --broker REDIS"]
+    return steps
+
+
+def _tell(
+    params: Params, genesis: Genesis, identity: str, path: Path, members: list[Member], steps: list[str]
+) -> list[str]:
+    quorum = Blockchain(genesis, params).head.state.validators.quorum()
+    apart = [member for member in members if member.folder is None]
+    lines = [
+        f"{path}: network {params.name}, genesis {identity}",
+        *(f"  {each.name}  {each.address}" + (f"  in {each.folder}" if each.folder else "") for each in members),
+        f"A quorum has a weight of {quorum}"
+        + ("; each validator has one vote." if params.power == "member" else "; votes weigh by stake."),
+    ]
+    if params.minimum_balance and not genesis.balances:
+        lines.append(
+            f"Nobody but the validators can send anything: others need {params.minimum_balance} (--balance WHO=AMOUNT)."
+        )
+    lines += ["", f"Give {path.name} to every organisation, and compare the genesis with them by another way."]
+    if apart:
+        lines.append("Each one keeps its key in DATA/wallets/NAME.json; HERE and ANOTHER are the hosts of nodes.")
+    lines += ["Each one runs a node and a validator; who trains, workers; who opens jobs, a coordinator:", ""]
+    lines += [f"  {step}" for step in steps]
+    lines += [
+        "",
+        "STORE: Kubo's address, /ip4/127.0.0.1/tcp/5001; REDIS: redis://127.0.0.1:6379/0.",
+        "Look: assay validators list, assay chain status. Change the validators: assay validators admit, remove.",
+    ]
+    return lines

@@ -1,0 +1,138 @@
+"""`assay network init`: a genesis from flags or answers, and what to do with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from chain.blockchain import Blockchain
+from chain.keys import Key
+from chain.params import NETWORKS, Genesis
+from chain.wallets import Wallets
+from cli import network as networks
+from cli.main import cli
+
+ADDRESSES = [Key(bytes([number]) * 32).address for number in range(1, 4)]
+NAMED = [f"--validator=org-{number}={address}" for number, address in enumerate(ADDRESSES)]
+
+
+@pytest.fixture
+def init(tmp_path: Path) -> Any:
+    """Run it in a folder of the test's; the exit status and what was printed."""
+
+    def run(*options: str, answers: str = "", out: str = "net") -> tuple[int, str]:
+        command = ["network", "init", "--out", str(tmp_path / out), *options]
+        done = CliRunner().invoke(cli, command, input=answers)
+        return done.exit_code, done.output
+
+    return run
+
+
+def genesis(tmp_path: Path, out: str = "net") -> Genesis:
+    return Genesis.from_json((tmp_path / out / "genesis.json").read_text())
+
+
+def test_flags_alone_make_a_consortium(init: Any, tmp_path: Path) -> None:
+    status, output = init(*NAMED, "--note", "three labs", "--json")
+    assert status == 0, output
+    found, made = json.loads(output), genesis(tmp_path)
+    assert (made.network, made.note, made.balances) == ("consortium", "three labs", ())
+    assert made.validators == tuple(sorted(ADDRESSES))
+    chain = Blockchain(made, NETWORKS["consortium"])
+    assert found["genesis"] == chain.genesis_id
+    assert chain.head.state.validators.weights == (1, 1, 1)
+    assert [each["name"] for each in found["validators"]] == ["org-0", "org-1", "org-2"]
+    assert {each["data"] for each in found["validators"]} == {None}
+    assert [step.split()[1] for step in found["next"]] == ["node", "validator", "coordinator", "worker"]
+
+
+def test_wallets_are_made_each_in_its_own_folder_with_the_genesis(init: Any, tmp_path: Path) -> None:
+    status, output = init("--validators", "2", "--json")
+    assert status == 0, output
+    for each in json.loads(output)["validators"]:
+        folder = Path(each["data"])
+        assert Wallets(folder / "wallets").load(each["name"]).address == each["address"]
+        assert (folder / "node" / "genesis.json").read_text() == (tmp_path / "net" / "genesis.json").read_text()
+    assert set(genesis(tmp_path).validators) == {each["address"] for each in json.loads(output)["validators"]}
+
+
+def test_answers_do_as_well(init: Any, tmp_path: Path) -> None:
+    status, output = init(answers=f"\na={ADDRESSES[0]}, b={ADDRESSES[1]}\nby hand\n")
+    assert status == 0, output
+    assert genesis(tmp_path).note == "by hand"
+    assert len(genesis(tmp_path).validators) == 2
+    assert "each validator has one vote" in output
+    assert init(answers="stake\n1\nvalidator-1=50\n\n", out="staked")[0] == 0
+    assert genesis(tmp_path, "staked").balances[0][1] == 50
+
+
+def test_commands_for_everybody_are_printed(init: Any) -> None:
+    _, output = init("--validators", "2", NAMED[0])
+    assert "assay node --data DATA --genesis genesis.json" in output
+    assert "--port 7002 --peers http://127.0.0.1:7001" in output
+
+
+def test_the_printed_commands_exist(init: Any) -> None:
+    steps = json.loads(init("--validators", "2", NAMED[0], "--json")[1])["next"]
+    for step in steps:
+        _, name, *words = step.split()
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        known = {option for item in command.params for option in item.opts}
+        assert {word for word in words if word.startswith("--")} <= known, step
+
+
+def test_a_network_begins_once(init: Any, tmp_path: Path) -> None:
+    init("--validators", "1")
+    before, wallet = genesis(tmp_path), (tmp_path / "net/validator-1/wallets/validator-1.json").read_text()
+    status, output = init("--validators", "1")
+    assert status == 1
+    assert "--force" in output
+    assert genesis(tmp_path) == before
+    assert init("--validators", "1", "--force", "--note", "again")[0] == 0
+    assert genesis(tmp_path).note == "again"
+    assert (tmp_path / "net/validator-1/wallets/validator-1.json").read_text() == wallet, "keys stay"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--validator", "a"], "NAME=ADDRESS"),
+        (["--validator", "a=0x12"], "40 hexadecimal digits"),
+        (["--validator", f"A B={ADDRESSES[0]}"], "expected a name"),
+        ([f"--validator=a={ADDRESSES[0]}", f"--validator=b={ADDRESSES[0]}"], "different addresses"),
+        ([f"--validator=a={ADDRESSES[0]}", f"--validator=a={ADDRESSES[1]}"], "different names"),
+        ([*NAMED, "--validators", "20"], "at most 21"),
+        ([*NAMED, "--preset", "moon"], "moon"),
+        ([*NAMED, "--preset", "stake"], "--balance"),
+        ([*NAMED, "--balance", "org-0=0"], "at least 1"),
+        ([*NAMED, "--balance", "org-0=x"], "at least 1"),
+        ([*NAMED, "--balance", "nobody=5"], "40 hexadecimal digits"),
+        ([*NAMED, "--balance", f"org-0={2**63}"], "below 2^63"),
+        ([*NAMED, "--note", "x" * 1001], "1000 characters"),
+    ],
+)
+def test_what_cannot_be_is_wrong_usage_and_writes_no_genesis(
+    init: Any, tmp_path: Path, options: list[str], said: str
+) -> None:
+    status, output = init(*options)
+    assert status == 2, output
+    assert said in output
+    assert not (tmp_path / "net" / "genesis.json").exists()
+
+
+def test_where_sending_needs_a_balance_it_says_so(init: Any) -> None:
+    _, output = init(*NAMED, "--preset", "development")
+    assert "Nobody but the validators can send anything" in output
+    _, output = init(*NAMED, "--preset", "development", "--balance", f"0x{'ab' * 20}=5000", out="paid")
+    assert "Nobody" not in output
+
+
+def test_the_help_names_the_default_rules() -> None:
+    assert networks.CONSORTIUM.minimum_balance == 0
+    assert "consortium" in CliRunner().invoke(cli, ["network", "init", "--help"]).output
