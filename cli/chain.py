@@ -11,7 +11,7 @@ import click
 from chain.schema import to_object
 from cli import targets
 from cli.output import emit, json_option, short, table
-from cli.services import NodeAddress
+from cli.services import node_urls
 from runtime import signals
 
 
@@ -82,7 +82,7 @@ def log(tail: int, follow: bool, data: str, node: str | None) -> None:
 
 
 @chain.command()
-@click.option("--add", type=NodeAddress(), help="Connect with this node as well, also after a restart.")
+@click.option("--add", callback=node_urls, metavar="URL", help="Connect with this node as well, also after a restart.")
 @targets.data_option
 @targets.node_option
 @json_option

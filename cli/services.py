@@ -14,22 +14,6 @@ from runtime import guard, logs, settings, signals
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-class NodeAddress(click.ParamType[str]):
-    """Scheme, host in lowercase and port of a node."""
-
-    name = "URL"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from chain.errors import InvalidEncoding
-        from chain.node.peering.messages import url_of
-
-        try:
-            return url_of(str(value))
-        except InvalidEncoding:
-            self.fail(f"expected http://HOST:PORT in lowercase, came {value!r}", param, ctx)
-
-
 data_option = click.option(
     "--data", default=str(settings.DEFAULT), show_default=True, help="Folder for keys, caches and databases."
 )
@@ -43,6 +27,19 @@ broker_option = click.option(
 level_option = click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 
 
+def node_urls(_: click.Context, __: click.Parameter, given: Any) -> Any:
+    """Nodes' addresses in their one form; one, none or several."""
+    from chain.errors import InvalidEncoding
+    from chain.node.peering.messages import url_of
+
+    if given is None or isinstance(given, tuple):
+        return given and tuple(node_urls(_, __, each) for each in given)
+    try:
+        return url_of(given)
+    except InvalidEncoding:
+        raise click.BadParameter(f"{given!r}: expected http://HOST:PORT, in lowercase") from None
+
+
 @click.command()
 @data_option
 @level_option
@@ -50,8 +47,15 @@ level_option = click.option("--log-level", default="info", show_default=True, he
 @click.option("--port", type=int, default=7001, show_default=True)
 @click.option("--genesis", type=click.Path(exists=True, dir_okay=False), help="[default: DATA/node/genesis.json]")
 @click.option("--wallet", default="node", show_default=True, help="Wallet that its blocks name as their miner.")
-@click.option("--peers", multiple=True, type=NodeAddress(), help="Another node, http://HOST:PORT; may be given again.")
-@click.option("--advertise", type=NodeAddress(), help="Where other nodes reach this one [default: where it listens].")
+@click.option(
+    "--peers", callback=node_urls, multiple=True, metavar="URL", help="Another node, http://HOST:PORT; once for each."
+)
+@click.option(
+    "--advertise",
+    callback=node_urls,
+    metavar="URL",
+    help="Where other nodes reach this one [default: where it listens].",
+)
 def node(
     data: str,
     log_level: str,
