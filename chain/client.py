@@ -27,6 +27,7 @@ from chain.answers import (
     to_event,
     to_view,
 )
+from chain.encoding import encode
 from chain.keys import Key
 from chain.params import NETWORKS, Genesis, Params
 from chain.schema import Hash, from_object
@@ -84,6 +85,15 @@ class NodeClient(Transport):
         if self._genesis_hash is None:
             self._genesis_hash = str(self.chain()["genesis"])
         return self._genesis_hash
+
+    def peers(self) -> dict[str, Any]:
+        """Nodes that this one is connected with, addresses it knows, peers it refuses (``GET /peers``)."""
+        answer: dict[str, Any] = self._json("/peers")
+        return answer
+
+    def add_peer(self, url: str) -> None:
+        """Have the node, which must be on this machine, connect with another one (``POST /peers``)."""
+        self._request("POST", "/peers", data=encode({"url": url}))
 
     def params(self) -> Params:
         """The network's constants, by the name that its genesis gives; asked once.

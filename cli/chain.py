@@ -1,4 +1,4 @@
-"""`assay chain`: status, blocks, log, misconduct."""
+"""`assay chain`: status, blocks, log, peers, misconduct."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import click
 from chain.schema import to_object
 from cli import targets
 from cli.output import emit, json_option, short, table
+from cli.services import node_urls
 from runtime import signals
 
 
 @click.group()
 def chain() -> None:
-    """Look at the chain: status, blocks, log, misconduct."""
+    """Look at the chain: status, blocks, log, peers, misconduct."""
 
 
 @chain.command()
@@ -34,6 +35,7 @@ def status(data: str, node: str | None, as_json: bool) -> None:
             f"justified   {answer['justified']['height']}  {answer['justified']['hash']}",
             f"final       {answer['final']['height']}  {answer['final']['hash']}",
             f"pending     {answer['pending']}",
+            f"peers       {answer['peers']}",
         ]
         return "\n".join(lines)
 
@@ -77,6 +79,46 @@ def log(tail: int, follow: bool, data: str, node: str | None) -> None:
     there = min(tail, client.events().next)  # events are numbered from 1, and each is one line
     for line in lines if follow else itertools.islice(lines, there):
         click.echo(line)
+
+
+@chain.command()
+@click.option("--add", callback=node_urls, metavar="URL", help="Connect with this node as well, also after a restart.")
+@targets.data_option
+@targets.node_option
+@json_option
+def peers(add: str | None, data: str, node: str | None, as_json: bool) -> None:
+    """List the nodes that the node is connected with, and those it refuses.
+
+    \b
+    assay chain peers
+    assay chain peers --add http://192.0.2.7:7001
+    """
+    client = targets.node(data, node)
+    if add is not None:
+        client.add_peer(add)
+    answer = client.peers()
+
+    def human() -> str:
+        rows = [
+            (each["peer"], each["height"], short(each["head"]), each["final_height"], each["reachable"])
+            for each in answer["peers"]
+        ]
+        found = [f"this node is reached at {answer['url'] or 'no address'}"]
+        found.append(table(("peer", "height", "head", "final", "reachable"), rows))
+        connected = {each["url"] for each in answer["peers"]} | {each["peer"] for each in answer["peers"]}
+        missing = [
+            (each["url"], each["failures"], each["reason"])
+            for each in answer["addresses"]
+            if each["url"] not in connected
+        ]
+        if missing:
+            found.append(table(("not connected", "tries", "reason"), missing))
+        if answer["discouraged"]:
+            refused = [(each["who"], _time(each["until"]), each["reason"]) for each in answer["discouraged"]]
+            found.append(table(("refused", "until", "reason"), refused))
+        return "\n\n".join(found)
+
+    emit(answer, as_json, human)
 
 
 @chain.command()

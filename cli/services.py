@@ -28,6 +28,19 @@ broker_option = click.option(
 level_option = click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
 
 
+def node_urls(_: click.Context, __: click.Parameter, given: Any) -> Any:
+    """Nodes' addresses in their one form; one, none or several."""
+    from chain.errors import InvalidEncoding
+    from chain.node.peering.messages import url_of
+
+    if given is None or isinstance(given, tuple):
+        return given and tuple(node_urls(_, __, each) for each in given)
+    try:
+        return url_of(given)
+    except InvalidEncoding:
+        raise click.BadParameter(f"{given!r}: expected http://HOST:PORT, in lowercase") from None
+
+
 @click.command()
 @data_option
 @level_option
@@ -35,8 +48,15 @@ level_option = click.option("--log-level", default="info", show_default=True, he
 @click.option("--port", type=int, default=7001, show_default=True)
 @click.option("--genesis", type=click.Path(exists=True, dir_okay=False), help="[default: DATA/node/genesis.json]")
 @click.option("--wallet", default="node", show_default=True, help="Wallet that its blocks name as their miner.")
-@click.option("--peers", multiple=True, metavar="URL", help="Another node, http://HOST:PORT; once for each.")
-@click.option("--advertise", metavar="URL", help="Where other nodes reach this one [default: where it listens].")
+@click.option(
+    "--peers", callback=node_urls, multiple=True, metavar="URL", help="Another node, http://HOST:PORT; once for each."
+)
+@click.option(
+    "--advertise",
+    callback=node_urls,
+    metavar="URL",
+    help="Where other nodes reach this one [default: where it listens].",
+)
 def node(
     data: str,
     log_level: str,
@@ -72,20 +92,9 @@ def node(
         genesis=Genesis.from_json(path.read_text()),
         miner=Wallets(folder.wallets).ensure(wallet).address,
         stop=signals.stop_event(),
-        peers=[_peer(url) for url in peers],
-        advertise=None if advertise is None else _peer(advertise),
+        peers=peers,
+        advertise=advertise,
     )
-
-
-def _peer(text: str) -> str:
-    """A node's address in its one form. Raises click.UsageError."""
-    from chain.errors import InvalidEncoding
-    from chain.node.peering.messages import url_of
-
-    try:
-        return url_of(text)
-    except InvalidEncoding as error:
-        raise click.UsageError(str(error)) from error
 
 
 @click.command()

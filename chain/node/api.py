@@ -55,7 +55,7 @@ def create_app(service: Service) -> Flask:
     app.register_blueprint(api_state.blueprint(service))
     app.register_blueprint(api_validators.blueprint(service))
     app.register_blueprint(api_events.blueprint(service))
-    app.register_blueprint(peers.blueprint(service, service.links))
+    app.register_blueprint(peers.blueprint(service, service.peers.links))
 
     @app.post("/transactions")
     def submit() -> Response:

@@ -63,7 +63,7 @@ def blueprint(service: Service) -> Blueprint:
                 "difficulty": work_of(head.block.header.target),
                 "work": head.work,
                 "pending": len(node.pool),
-                "peers": len(service.links.peering.peers),
+                "peers": len(service.peers.peering.peers),
                 "seq": node.seq,
                 "run": service.run,
                 "params": asdict(node.params),
@@ -196,7 +196,7 @@ def _health(routes: Blueprint, service: Service) -> None:
         ("pending_transactions", "Transactions that wait for a block", lambda: len(node.pool)),
         ("pending_bytes", "Their bytes", lambda: node.pool.size),
         ("events", "Events so far", lambda: node.seq),
-        ("peers", "Nodes this one is connected with", lambda: len(service.links.peering.peers)),
+        ("peers", "Nodes this one is connected with", lambda: len(service.peers.peering.peers)),
         ("open_jobs", "Jobs that are training or voting", lambda: len(chain.head.state.open_jobs)),
     ):
         Gauge(f"assay_node_{name}", text, registry=registry).set_function(value)

@@ -41,7 +41,7 @@ RECENT_BLOCKS = 32
 
 
 class Node(Looking):
-    """One node's logic."""
+    """One node's logic; what it inherits only looks, and any thread may."""
 
     def __init__(
         self,
@@ -83,8 +83,8 @@ class Node(Looking):
         self._numbers = 0
         self._head_since = clock()
         self.witness = Witness(self.chain.genesis_id)
-        for seen in store.blocks_above(max(self.chain.final.height, self.head.height - BLOCKS_SEEN)):
-            self._saw(Block.decode(seen.data, params.max_block_bytes).transactions)
+        for kept in store.blocks_above(max(self.chain.final.height, self.head.height - BLOCKS_SEEN)):
+            self._saw(Block.decode(kept.data, params.max_block_bytes).transactions)
         self._take_pending([data for _, data in store.pending()])
 
     # ------------------------------------------------------------------ transactions

@@ -1,4 +1,4 @@
-"""What can be asked of a node, from any thread: it reads frozen objects and the database, and changes nothing."""
+"""What can be asked of a node without changing it, by any thread."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from chain.tree import Entry
 
 
 class Looking:
-    """The asking half of a :class:`chain.node.core.Node`."""
+    """The part of a node that only looks."""
 
     params: Params
     chain: Blockchain
     pool: Mempool
     _store: Store
-    _seq: int
     _dropped: OrderedDict[str, tuple[Signed, ChainError]]
+    _seq: int
 
     @property
     def head(self) -> Entry:

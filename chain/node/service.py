@@ -6,28 +6,28 @@ transactions that arrive together share one wait for the disk.
 
 from __future__ import annotations
 
-import json
+import fcntl
+import os
 import queue
-import random
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from chain.errors import ChainError, ConflictingFinality
+from chain.errors import ChainError, ConflictingFinality, InvalidEncoding
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
 from chain.node.events import Bell
-from chain.node.folder import PEERS, locked, opened, own_url, run_id, stored_peers, take_genesis
 from chain.node.interface import Receipt
 from chain.node.miner import Miner, default_cores
-from chain.node.peering.links import Links
-from chain.node.peering.protocol import Peering, PeerRefused
+from chain.node.peering.peer import PeerRefused
+from chain.node.peering.shell import Peers, own_url
 from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
@@ -45,7 +45,6 @@ MAX_BODY = 16 * 1024 * 1024
 ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
 RETRY_SECONDS = 1.0
-
 
 T = TypeVar("T")
 _log = get_logger(__name__)
@@ -116,18 +115,7 @@ class Service:
         self._pause_until: float | None = None
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
         self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
-        self.links = Links(self.post, node.params)
-        self.links.peering = Peering(
-            node,
-            clock,
-            self.links.send,
-            random.SystemRandom(),
-            url=url,
-            seeds=(*peers, *stored_peers(store)),
-            dropped=self.links.dropped,
-            log=_inform,
-            warn=_warn,
-        )
+        self.peers = Peers(node, store, clock, self.post, url, peers)
 
     # ------------------------------------------------------------------ any thread
 
@@ -163,14 +151,6 @@ class Service:
         """Milliseconds since 1970 UTC."""
         return clock()
 
-    def add_peer(self, url: str) -> None:
-        """An operator's peer: tried for ever, also after a restart.  For the writer's thread."""
-        known = stored_peers(self.store)
-        if url not in known:
-            with self.store.write():
-                self.store.set_meta(PEERS, json.dumps([*known, url]))
-        self.links.peering.add(url)
-
     @property
     def alive(self) -> bool:
         """The writer works."""
@@ -188,7 +168,7 @@ class Service:
         self.stop.set()
         self._waker.join()
         self._writer.join()
-        self.links.close()
+        self.peers.close()
         self._refuse_rest()
 
     def _wake(self) -> None:
@@ -227,7 +207,7 @@ class Service:
                     _log.error("the miner's process has ended; starting another")
                     self._mining = None
                     self._pause_until = time.monotonic() + RETRY_SECONDS
-            self._talk()
+            self.peers.on_time()
             self._mine()
             if self.node.seq != self.log.seq:
                 self.log.update()
@@ -241,7 +221,7 @@ class Service:
 
     def _take(self) -> list[_Item]:
         """What has come in; waits for it, or until something is due."""
-        times = (self.node.next_time(), self.links.peering.next_time(), self.links.next_time())
+        times = (self.node.next_time(), self.peers.next_time())
         due = min((time for time in times if time is not None), default=None)
         timeout = None if due is None else max(0.0, due / 1000 - time.time())
         if self._pause_until is not None:
@@ -284,16 +264,6 @@ class Service:
         else:
             if call.answer is not None:
                 call.answer.set_result(found)
-
-    def _talk(self) -> None:
-        """Do with peers what is due."""
-        peering = self.links.peering
-        due = peering.next_time()
-        if due is not None and due <= clock():
-            peering.on_time()
-        dial = self.links.next_time()
-        if dial is not None and dial <= clock():
-            self.links.dial()
 
     def _mine(self) -> None:
         if self._pause_until is not None:
@@ -363,15 +333,15 @@ def run(
 
     data = DataFolder(folder)
     listener = serving.listen(host, port)
-    with listener, locked(data.node), opened(data.node / DATABASE) as store:
-        genesis = take_genesis(store, genesis)
+    with listener, _locked(data.node), _opened(data.node / DATABASE) as store:
+        genesis = _genesis(store, genesis)
         params = NETWORKS.get(genesis.network)
         if params is None:
             raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
         node = Node(genesis, params, store, clock, miner)
         url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
         with closing(BlockLog(data.blockchain_log, store.events)) as log:
-            service = Service(node, store, log, stop, run_id(store), url, peers)
+            service = Service(node, store, log, stop, _run_id(store), url, peers)
             # Before any other thread works: making its routes parses code, and so does printing a traceback, which
             # CPython 3.11 cannot do in two threads at once ("AST constructor recursion depth mismatch", gh-106905).
             app = create_app(service)
@@ -384,9 +354,45 @@ def run(
             raise service.error
 
 
-def _inform(event: str, /, **fields: object) -> None:
-    _log.info(event, **fields)
+def _genesis(store: Store, given: Genesis | None) -> Genesis:
+    if given is not None:
+        return given
+    text = store.meta("genesis")
+    if text is None:
+        raise StoreError("the folder has no chain yet: start the node with the network's genesis file")
+    try:
+        return Genesis.from_json(text)
+    except InvalidEncoding as error:
+        raise StoreError(f"the genesis in the database cannot be read: {error}") from error
 
 
-def _warn(event: str, /, **fields: object) -> None:
-    _log.warning(event, **fields)
+def _run_id(store: Store) -> str:
+    found = store.meta("run")
+    if found is None:
+        found = secrets.token_hex(8)
+        with store.write():
+            store.set_meta("run", found)
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Store]:
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other nodes off the database; the lock dies with the process."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{folder} is in use by another node: stop that one, or name another folder") from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -38,8 +38,9 @@ def votes(count: int, target: Hash = HEAD, source: Hash = ROOT):
 
 
 def when(state: Seen, **given):
-    nothing = {"work_since": None, "votes": {}, "votes_since": SINCE, "deadline": None, "rank": 0}
-    defaults = {"params": DEVELOPMENT, **nothing}
+    defaults = {
+        "params": DEVELOPMENT, "work_since": None, "votes": {}, "votes_since": SINCE, "deadline": None, "rank": 0
+    }  # fmt: skip
     return next_mining_time(state, HEAD, head_since=SINCE, **{**defaults, **given})
 
 

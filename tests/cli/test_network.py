@@ -136,3 +136,11 @@ def test_where_sending_needs_a_balance_it_says_so(init: Any) -> None:
 def test_the_help_names_the_default_rules() -> None:
     assert networks.CONSORTIUM.minimum_balance == 0
     assert "consortium" in CliRunner().invoke(cli, ["network", "init", "--help"]).output
+
+
+@pytest.mark.parametrize("option", ["--peers", "--advertise"])
+@pytest.mark.parametrize("url", ["b.example:7001", "http://b.example", "ftp://b.example:7001", "http://b.example:70000"])
+def test_a_node_s_peers_are_addresses(option: str, url: str) -> None:
+    done = CliRunner().invoke(cli, ["node", option, url])
+    assert done.exit_code == 2
+    assert "expected http://HOST:PORT" in done.output

@@ -13,9 +13,6 @@ from chain.node.core import Node
 from chain.schema import Hash
 from chain.tree import Entry
 
-#: Headers before a block that its target may depend on: LWMA-1's window and one more.
-ANCESTORS = 91
-
 
 @dataclass(frozen=True)
 class Pending:
@@ -25,6 +22,8 @@ class Pending:
     height: int
     work: int
     """Of the branch from genesis up to and with it."""
+    recent: tuple[Header, ...]
+    """What the next block's target follows from (:func:`chain.work.window`)."""
     owner: str
     """The peer that brought it first."""
 
@@ -106,32 +105,20 @@ class HeaderTree:
         height, total = parent.height, parent.work
         tip, fresh = before.id, 0
         params = self._node.params
-        ancestors = self.ancestors(before, 1 if params.target_interval_ms == 0 else ANCESTORS)
+        recent = parent.recent
         for header in headers:
             if is_early(header, params, now):
                 return Added(tip, fresh)
-            check_header(header, before, work.next_target(params, ancestors))
+            check_header(header, before, work.next_target(params, recent))
             height, total = height + 1, total + work.work_of(header.target)
+            recent = work.window(params, recent, header)
             if header.id not in self._pending:
                 if not self.room(peer):
                     return Added(tip, fresh, full=True)
-                self._put(Pending(header, height, total, peer))
+                self._put(Pending(header, height, total, recent, peer))
                 fresh += 1
             before, tip = header, header.id
-            ancestors = [*ancestors[-ANCESTORS + 1 :], header]
         return Added(tip, fresh)
-
-    def ancestors(self, last: Header, count: int) -> list[Header]:
-        """Up to ``count`` headers that end with ``last``, oldest first."""
-        found = [last]
-        while len(found) < count:
-            parent = found[-1].parent
-            pending = self._pending.get(parent)
-            header = self._node.header(parent) if pending is None else pending.header
-            if header is None:
-                break
-            found.append(header)
-        return found[::-1]
 
     def path(self, tip: str) -> list[Pending]:
         """Headers from the first whose parent is here up to ``tip``, lowest first; empty where that is gone."""

@@ -13,13 +13,15 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from chain import schema
-from chain.errors import ChainError, InvalidEncoding
+from chain.encoding import decode as read_cbor
+from chain.encoding import from_json
+from chain.errors import ChainError
 from chain.node.http import CBOR, Refused, answer, arguments
 from chain.node.peering.codec import decode, encode, limit_of
 from chain.node.peering.limits import Bucket
 from chain.node.peering.links import GREETING_BYTES, TOKEN, Greeting, Link, Links, message_class
 from chain.node.peering.messages import ANSWERS, TOLD, Message, Request, url_of
-from chain.node.peering.protocol import PeerRefused
+from chain.node.peering.peer import PeerRefused
 from chain.node.service import Service, Unacknowledged
 
 #: Requests of peers at a time, of the server's 64 threads; and those of one peer.
@@ -143,13 +145,19 @@ def _read(service: Service, links: Links, link: Link, kind: type[Message]) -> Me
 
 
 def _body(limit: int) -> bytes:
+    """The request's DAG-CBOR."""
+    data = _bounded(limit)
+    if request.mimetype != CBOR:
+        raise Refused(415, "unsupported_media_type", f"expected {CBOR}, came {request.mimetype or 'no type'}")
+    return data
+
+
+def _bounded(limit: int) -> bytes:
     length = request.content_length
     if length is None:
         raise Refused(411, "length_required", "expected a Content-Length")
     if length > limit:
         raise Refused(413, "request_too_large", f"expected at most {limit} bytes, came {length}")
-    if request.mimetype != CBOR:
-        raise Refused(415, "unsupported_media_type", f"expected {CBOR}, came {request.mimetype or 'no type'}")
     return request.get_data(cache=False)
 
 
@@ -175,19 +183,27 @@ def _for_operators(routes: Blueprint, service: Service, links: Links) -> None:
         arguments()
         if not ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback:
             raise Refused(403, "forbidden", "peers are added from the node's own machine only")
-        if request.mimetype != "application/json":
-            raise Refused(415, "unsupported_media_type", "expected application/json")
-        if (request.content_length or 0) > MAX_ADDRESS_BYTES:
-            raise Refused(413, "request_too_large", f"expected at most {MAX_ADDRESS_BYTES} bytes")
-        given = request.get_json(silent=True)
-        if not isinstance(given, dict) or given.keys() != {"url"} or not isinstance(given["url"], str):
-            raise Refused(400, "invalid_request", 'expected {"url": "http://HOST:PORT"}')
-        try:
-            url = url_of(given["url"])
-        except InvalidEncoding as error:
-            raise Refused(400, "invalid_request", str(error)) from error
-        _in_writer(service, lambda: service.add_peer(url))
+        url = _address(MAX_ADDRESS_BYTES)
+        _in_writer(service, lambda: service.peers.add(url))
         return answer({"url": url}, 202)
+
+
+def _address(limit: int) -> str:
+    """The address in a request's body, JSON or DAG-CBOR."""
+    data = _bounded(limit)
+    try:
+        if request.mimetype == CBOR:
+            given = read_cbor(data, limit)
+        elif request.mimetype == "application/json":
+            given = from_json(data, limit)
+        else:
+            kind = request.mimetype or "no type"
+            raise Refused(415, "unsupported_media_type", f"expected application/json or {CBOR}, came {kind}")
+    except UnicodeDecodeError as error:
+        raise Refused(400, "invalid_request", "expected UTF-8") from error
+    if not isinstance(given, dict) or given.keys() != {"url"} or not isinstance(given["url"], str):
+        raise Refused(400, "invalid_request", 'expected {"url": "http://HOST:PORT"}')
+    return url_of(given["url"])
 
 
 def _overview(links: Links) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from chain.errors import ChainError
 from chain.node.http import CBOR
 from chain.node.peering.codec import NAMES, PATHS, decode, encode, limit_of
 from chain.node.peering.messages import ANSWERS, Answer, Hello, Message, Request
-from chain.node.peering.protocol import Peering, PeerRefused
+from chain.node.peering.peer import PeerRefused
+from chain.node.peering.protocol import Peering
 from chain.params import Params
 from chain.schema import Text
 from runtime.logs import get_logger

@@ -8,9 +8,25 @@ from dataclasses import dataclass
 
 from chain.blocks import Block
 from chain.node.peering.limits import Bucket, Limits
-from chain.node.peering.messages import Answer, Hello, Request, Status
+from chain.node.peering.messages import (
+    Answer,
+    AskBlocks,
+    AskHeaders,
+    AskTransactions,
+    Blocks,
+    Headers,
+    Hello,
+    Request,
+    Status,
+    Transactions,
+)
 from chain.schema import Hash
 from chain.transactions import Signed
+
+#: New blocks whose headers are told at once; who missed more asks.
+TOLD_BLOCKS = 32
+#: Where a header's text has the parent's id: after the version's 4 bytes.
+_PARENT = slice(8, 72)
 
 
 class Recent:
@@ -67,6 +83,28 @@ class Queue:
         return tuple(found)
 
 
+class PeerRefused(Exception):  # noqa: N818 - says what happened
+    """No connection with this peer; the text says why, for both sides' logs."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        """other_version, other_genesis, itself, discouraged, full."""
+
+
+@dataclass(frozen=True)
+class PeerView:
+    """A peer, for operators."""
+
+    id: str
+    url: str
+    reachable: bool
+    since: int
+    height: int
+    head: Hash
+    final_height: int
+
+
 @dataclass(frozen=True)
 class Asked:
     """A request that was not answered yet."""
@@ -120,3 +158,38 @@ class Peer:
         self.failures = 0
         self.unconnected = 0
         self.other_chain = False
+
+    def view(self) -> PeerView:
+        """For operators."""
+        status = self.status
+        return PeerView(
+            self.id, self.hello.url, self.reachable, self.since, status.height, status.head, status.final_height
+        )
+
+    def answered(self, message: Answer) -> Request | None:
+        """The request that this is the answer to, which is then done with; None: it was not asked for."""
+        asked = self.asked.get(type(message))
+        if asked is None:
+            return None
+        request = asked.request
+        if isinstance(message, Blocks) and isinstance(request, AskBlocks):
+            asked_for = set(request.ids)
+            if any(each.id not in asked_for for each in message.blocks if isinstance(each, Block)):
+                return None  # told: new blocks may hold one that was asked for a moment ago
+        elif isinstance(message, Transactions) and isinstance(request, AskTransactions):
+            wanted = set(request.ids)
+            if any(each.id not in wanted for each in message.transactions):
+                return None
+        elif isinstance(message, Headers) and isinstance(request, AskHeaders) and _is_news(message, request):
+            return None
+        del self.asked[type(message)]
+        self.failures = 0
+        return request
+
+
+def _is_news(message: Headers, request: AskHeaders) -> bool:
+    """Headers that do not follow on the locator: told, while an answer is still to come."""
+    if not message.headers:
+        return False
+    parent = message.headers[0][_PARENT]
+    return parent not in request.locator and len(message.headers) <= TOLD_BLOCKS

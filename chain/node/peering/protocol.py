@@ -7,24 +7,23 @@ while, with the reason in the log; who is late, slow, of another opinion or on a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from chain.blocks import Block
-from chain.errors import ChainError, TransactionTooLarge, WrongNetwork
+from chain.errors import ChainError
 from chain.node.core import Node
-from chain.node.interface import Clock, Receipt
+from chain.node.interface import Clock
 from chain.node.peering import serving
 from chain.node.peering.book import Address, Book, Rng
-from chain.node.peering.codec import BATCH_BYTES
+from chain.node.peering.exchange import Exchange
+from chain.node.peering.gossip import Gossip, Send
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import (
     ANSWERS,
     MAX_ADDRESSES,
     MAX_BODIES,
     MAX_HEADERS,
-    MAX_TRANSACTIONS,
     VERSION,
     Answer,
     AskBlocks,
@@ -41,53 +40,20 @@ from chain.node.peering.messages import (
     Request,
     Transactions,
 )
-from chain.node.peering.peer import Asked, Peer, Recent
+from chain.node.peering.peer import Asked, Peer, PeerRefused, PeerView
 from chain.node.peering.sync import Log, Sync
-from chain.params import Params
-from chain.schema import Hash
 from chain.transactions import Signed
 
-Send = Callable[[str, Message], None]
-
-#: New blocks that are told whole rather than by their headers, and their bytes.
-PUSHED_BLOCKS = 3
-PUSHED_BYTES = 64 * 1024
-#: New blocks whose headers are told at once; who missed more asks.
-TOLD_BLOCKS = 32
 #: Requests in a row without an answer after which a connection is given up.
 MAX_FAILURES = 3
 #: Shortest time between two rounds of what recurs.
 TICK_MS = 20
 
 
-class PeerRefused(Exception):  # noqa: N818 - says what happened
-    """No connection with this peer; the text says why, for both sides' logs."""
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        """other_version, other_genesis, itself, discouraged, full."""
-
-
 class Dropped(Protocol):
     """Told when a connection ends by our decision."""
 
     def __call__(self, peer: str, reason: str, /) -> None: ...
-
-
-@dataclass(frozen=True)
-class PeerView:
-    """A peer, for operators."""
-
-    id: str
-    url: str
-    reachable: bool
-    since: int
-    height: int
-    head: Hash
-    final_height: int
-    behind_us: bool
-    """It does not have our head's work."""
 
 
 def _quiet(_event: str, /, **_fields: object) -> None:
@@ -128,8 +94,8 @@ class Peering:
             self.add(each)
         self.peers: dict[str, Peer] = {}
         self.sync = Sync(node, self.limits, self.peers, self._ask, self._punish, warn)
-        self._refused = Recent(4096)
-        self._refused_until = 0
+        self._gossip = Gossip(node, self.limits, self.peers, send, self.sync.status)
+        self._exchange = Exchange(node, self.limits, self._ask, self._punish)
         self._last_tick = 0
         self._rng = rng
         node.transport = self
@@ -238,14 +204,7 @@ class Peering:
 
     def overview(self) -> list[PeerView]:
         """The peers, for operators."""
-        ours = self.node.head.work
-        return [
-            PeerView(
-                peer.id, peer.hello.url, peer.reachable, peer.since, peer.status.height, peer.status.head,
-                peer.status.final_height, int(peer.status.work) < ours,
-            )
-            for peer in list(self.peers.values())
-        ]  # fmt: skip
+        return [peer.view() for peer in list(self.peers.values())]
 
     # ------------------------------------------------------------------ what comes in
 
@@ -261,7 +220,7 @@ class Peering:
             else:
                 self._punish(peer, "too many messages")
             return
-        asked = self._asked(peer, message)
+        asked = peer.answered(message)
         if asked is None and not peer.given.take(now):
             self._punish(peer, "too many messages")
             return
@@ -291,42 +250,17 @@ class Peering:
                 return
             self.sync.on_blocks(peer, blocks, wanted, now)
         elif isinstance(message, Transactions):
-            self._on_transactions(peer, message, asked is not None, now)
+            self._exchange.on_transactions(peer, message, asked is not None, now)
         elif asked is None:
             return  # the answer to what was given up
         elif isinstance(message, Inventory):
-            self._on_inventory(peer, message, now)
+            if self.sync.learn(peer, message.status):
+                self.sync.want_headers(peer, now)
+                self._exchange.on_inventory(peer, message, now)
         else:
             for url in message.urls[:MAX_ADDRESSES]:
                 if url and url != self.url:
                     self.book.add(url)
-
-    def _asked(self, peer: Peer, message: Answer) -> Request | None:
-        """The request that this is the answer to, which is then done with."""
-        asked = peer.asked.get(type(message))
-        if asked is None:
-            return None
-        request = asked.request
-        if isinstance(message, Blocks) and isinstance(request, AskBlocks):
-            wanted_blocks = set(request.ids)
-            if any(each.id not in wanted_blocks for each in message.blocks if isinstance(each, Block)):
-                return None  # told: new blocks may hold one that was asked for a moment ago
-        elif isinstance(message, Transactions) and isinstance(request, AskTransactions):
-            wanted = set(request.ids)
-            if any(each.id not in wanted for each in message.transactions):
-                return None
-        elif isinstance(message, Headers) and isinstance(request, AskHeaders) and self._is_news(message, request):
-            return None
-        del peer.asked[type(message)]
-        peer.failures = 0
-        return request
-
-    def _is_news(self, message: Headers, request: AskHeaders) -> bool:
-        """Headers that do not follow on the locator: told, while an answer is still to come."""
-        if not message.headers:
-            return False
-        first = message.unpacked()[0].parent
-        return first not in request.locator and len(message.headers) <= TOLD_BLOCKS
 
     def _answer(self, peer: Peer, message: Request, now: int) -> Answer:
         node = self.node
@@ -370,107 +304,17 @@ class Peering:
             self.book.failed(peer.hello.url, now, "it does not answer")
             self._end(peer, "it does not answer")
 
-    # ------------------------------------------------------------------ transactions
-
-    def _on_transactions(self, peer: Peer, message: Transactions, asked: bool, now: int) -> None:
-        items = message.transactions
-        if len(items) > MAX_TRANSACTIONS:
-            self._punish(peer, f"{len(items)} transactions, at most {MAX_TRANSACTIONS} are allowed")
-            return
-        if not asked and not peer.given_transactions.take(now, len(items)):
-            self._punish(peer, "too many transactions")
-            return
-        peer.transactions.add(each.id for each in items)
-        fresh = [each for each in items if each.id not in self.node.pool and each.id not in self._refused]
-        for each in fresh:
-            error = breaks_rule(each, self.node.params, self.node.chain.genesis_id)
-            if error is not None:
-                self._punish(peer, f"transaction {each.id}: {error.code}: {error}")
-                return
-        fresh = fresh[: self._room(peer)]
-        if not fresh:
-            return
-        for each, answer in zip(fresh, self.node.receive_transactions(fresh), strict=True):
-            if not isinstance(answer, Receipt):
-                self._refused.add([each.id])
-            elif answer.status == "pending":
-                peer.pending[each.id] = None
-
-    def _room(self, peer: Peer) -> int:
-        """How many more waiting transactions the peer may bring."""
-        most = self.limits.pending_per_peer
-        if len(peer.pending) + MAX_TRANSACTIONS > most:
-            peer.pending = {each: None for each in peer.pending if each in self.node.pool}
-        return max(0, most - len(peer.pending))
-
-    def _on_inventory(self, peer: Peer, message: Inventory, now: int) -> None:
-        if not self.sync.learn(peer, message.status):
-            return
-        self.sync.want_headers(peer, now)
-        peer.transactions.add(message.pending)
-        unknown = tuple(
-            dict.fromkeys(
-                each
-                for each in message.pending
-                if each not in self.node.pool and each not in self._refused and self.node.standing(each) is None
-            )
-        )
-        if unknown and self._room(peer):
-            self._ask(peer, AskTransactions(unknown[: self._room(peer)]))
-        peer.page = message.next
-        if unknown and message.next:
-            peer.next_inventory = now
-
     # ------------------------------------------------------------------ what is new here (Transport)
 
     def transactions(self, signed: Sequence[Signed]) -> None:
         """The node has these now, on its disk."""
-        now = self._clock()
-        for peer in self.peers.values():
-            if peer.reachable:
-                for each in signed:
-                    if each.id not in peer.transactions:
-                        peer.queue.add(each)
-        self._tell(now)
+        self._gossip.transactions(signed, self._clock())
 
     def blocks(self, blocks: Sequence[Block]) -> None:
         """The node has these now, on its disk; those on the head's branch are told."""
-        now = self._clock()
         for block in blocks:
             self.sync.came(block.id)
-        told = [block for block in blocks if self.node.branch_at(block.height) == block.id]
-        for peer in self.peers.values():
-            for block in told:
-                # Who is far ahead of it has it or another one; comparing heads settles which.
-                if peer.reachable and block.id not in peer.blocks and block.height + 2 >= peer.status.height:
-                    peer.fresh[block.id] = block
-            while len(peer.fresh) > TOLD_BLOCKS:
-                peer.fresh.popitem(last=False)
-        self._tell(now)
-
-    def _tell(self, now: int) -> None:
-        for peer in list(self.peers.values()):
-            if now < peer.next_gossip or not (peer.queue or peer.fresh):
-                continue
-            blocks = [
-                block
-                for block in peer.fresh.values()
-                if block.id not in peer.blocks and self.node.branch_at(block.height) == block.id
-            ]
-            if blocks and peer.sent.take(now):
-                small = len(blocks) <= PUSHED_BLOCKS and sum(len(block.data) for block in blocks) <= PUSHED_BYTES
-                headers = tuple(block.header.pack().hex() for block in last_run(blocks))
-                self._send(peer.id, Blocks(tuple(blocks)) if small else Headers(self.sync.status(), headers))
-                peer.blocks.add(block.id for block in blocks)
-                peer.next_gossip = now + self.limits.gossip_ms
-            peer.fresh.clear()
-            if peer.queue and peer.sent.take(now):
-                items = peer.queue.take(MAX_TRANSACTIONS, BATCH_BYTES)
-                fresh = tuple(each for each in items if each.id not in peer.transactions)
-                peer.transactions.add(each.id for each in fresh)
-                if fresh:
-                    self._send(peer.id, Transactions(fresh))
-                    peer.next_gossip = now + self.limits.gossip_ms
+        self._gossip.blocks(blocks, self._clock())
 
     def _ask(self, peer: Peer, request: Request) -> bool:
         """Send a request, one of each kind at a time; False where that has to wait."""
@@ -496,8 +340,6 @@ class Peering:
         """Do what is due.  Raises as :meth:`on_message` does."""
         now = self._clock()
         self._last_tick = now
-        if now >= self._refused_until:
-            self._refused, self._refused_until = Recent(4096), now + self.limits.refused_ms
         for peer in list(self.peers.values()):
             for asked in list(peer.asked.values()):
                 if asked.deadline <= now and self.peers.get(peer.id) is peer:
@@ -514,7 +356,7 @@ class Peering:
                 self._ask(peer, AskPeers())
         self.sync.prune()
         self._go_on(now)
-        self._tell(now)
+        self._gossip.tell(now)
 
     def _compare(self, peer: Peer, now: int) -> None:
         peer.next_inventory = now + self.limits.inventory_ms
@@ -539,31 +381,3 @@ class Peering:
                 times.append(peer.headers_at)
         found = min(times, default=None)
         return None if found is None else max(found, self._last_tick + TICK_MS)
-
-
-def last_run(blocks: Sequence[Block]) -> list[Block]:
-    """The highest of some blocks of one branch, down to the first whose parent is not among them.
-
-    The peer may have had some in between from others; told headers follow on each other.
-    """
-    run: list[Block] = []
-    for block in sorted(blocks, key=lambda block: block.height, reverse=True):
-        if run and run[-1].header.parent != block.id:
-            break
-        run.append(block)
-    return run[::-1]
-
-
-def breaks_rule(signed: Signed, params: Params, genesis: Hash) -> ChainError | None:
-    """What is wrong with a transaction whatever the state and the time: no honest node sends it on."""
-    limit = params.transaction_limit(signed.body.kind)
-    if len(signed.data) > limit:
-        return TransactionTooLarge(f"at most {limit} bytes for {signed.body.kind}", str(len(signed.data)))
-    if signed.body.genesis != genesis:
-        return WrongNetwork(f"the genesis {genesis}", signed.body.genesis, "body.genesis")
-    try:
-        signed.payload.check(params)
-        signed.verify()
-    except ChainError as error:
-        return error
-    return None

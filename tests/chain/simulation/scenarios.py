@@ -13,7 +13,7 @@ from chain.state import State
 from chain.transactions import AdmitValidator, Payload, Stake, Unstake
 from tests.chain.simulation.strangers import Majority, pester
 from tests.chain.simulation.voters import MOMENTS, Liars, Voter
-from tests.chain.simulation.watch import Violation
+from tests.chain.simulation.watch import MAX_SKEW_MS, Violation
 from tests.chain.simulation.world import KEYS, OWNERS, START, Member, Weather, World
 
 
@@ -57,7 +57,7 @@ def everyday(seed: int, rules: Rules = ALL_RULES) -> World:
     names = sorted(world.members)
     if rng.random() < 0.3:
         for name in names:
-            world.members[name].skew = rng.randint(-6_000, 6_000)
+            world.members[name].skew = rng.randint(-MAX_SKEW_MS, MAX_SKEW_MS)
     sparse(world, rng)
     cast = populate(world, lying)
     for _ in range(rng.randint(2, 4)):
@@ -171,9 +171,11 @@ def proposed(state: State, rng: random.Random, lying: int) -> tuple[Address | No
     spare = [key.address for key in KEYS[4:7] if key.address not in state.admissions]
     honest = [key.address for key in KEYS[lying:7] if key.address in state.admissions]
     add = rng.choice(spare) if spare and rng.random() < 0.8 else None
-    members = len(state.admissions) + (add is not None)
-    may_leave = members > 4 and (not lying or members - 1 > 3)
-    remove = rng.choice(honest) if may_leave and rng.random() < 0.7 else None
+    remove = rng.choice(honest) if rng.random() < 0.7 else None
+    left = {member: state.validators.weight(member) for member in state.admissions if member != remove}
+    liars = sum(left.get(key.address, 0) for key in KEYS[:lying])
+    if len([weight for weight in left.values() if weight]) < 3 or 3 * liars >= sum(left.values()):
+        remove = None  # whoever comes may have no weight for a while
     return add, remove
 
 

@@ -1,7 +1,7 @@
 """Networks on bad days, by seeds: nothing that must hold may fail, and no rule may be missing unnoticed.
 
-150 seeds by default; `ASSAY_SEEDS=1000` plays all thousand (about 80 s on one core), as `make` does for a release and
-CI does. A seed that fails is played again, with its last events, by `python -m tests.chain.simulation SEED`.
+150 seeds by default; `ASSAY_SEEDS=1000` plays all thousand, in 60 to 100 s on one core. A seed that
+fails is played again, with its last events, by `python -m tests.chain.simulation SEED`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from chain.node.core import Node
 from chain.node.peering.codec import decode, encode
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import Message
-from chain.node.peering.protocol import Peering, PeerRefused
+from chain.node.peering.peer import PeerRefused
+from chain.node.peering.protocol import Peering
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address
 from chain.store import Store

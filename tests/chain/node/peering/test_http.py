@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
 from chain.client import NodeClient
 from chain.finality import choose_vote
@@ -17,6 +18,8 @@ from chain.node.service import run
 from chain.params import Genesis
 from chain.schema import Address
 from chain.transactions import Transfer
+from cli import services
+from cli.chain import chain
 
 CBOR = "application/vnd.ipld.dag-cbor"
 
@@ -246,3 +249,24 @@ def test_messages_need_a_token(start):
 def test_an_operators_address_is_checked(start, given):
     a = start("a")
     assert requests.post(f"{a.url}/peers", json=given, timeout=5).status_code == 400
+
+
+def test_operators_add_and_list_peers_on_the_command_line(start):
+    a, b = start("a"), start("b")
+    shown = CliRunner().invoke(chain, ["peers", "--add", f"{a.url}/", "--node", b.url])
+    assert shown.exit_code == 0, shown.output
+    wait(lambda: len(b.peers()) == 1)
+    shown = CliRunner().invoke(chain, ["peers", "--node", b.url])
+    assert f"this node is reached at {b.url}" in shown.output
+    assert a.url in shown.output
+    assert b.client.peers()["peers"][0]["peer"] == a.url
+    assert "peers       1" in CliRunner().invoke(chain, ["status", "--node", b.url]).output
+
+
+@pytest.mark.parametrize(
+    "command", [(chain, "peers", "--add"), (services.node, "--peers"), (services.node, "--advertise")]
+)
+def test_an_address_on_the_command_line_is_checked(command):
+    refused = CliRunner().invoke(command[0], [*command[1:], "nowhere"])
+    assert refused.exit_code == 2
+    assert "expected http://HOST:PORT" in refused.output

@@ -19,7 +19,7 @@ from chain.node.peering.messages import (
     Peers,
     Transactions,
 )
-from chain.node.peering.protocol import PeerRefused
+from chain.node.peering.peer import PeerRefused
 
 
 @pytest.fixture

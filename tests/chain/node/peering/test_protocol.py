@@ -9,7 +9,7 @@ import pytest
 
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import VERSION, AskBlocks, AskHeaders, Blocks, Headers, Transactions
-from chain.node.peering.protocol import PeerRefused
+from chain.node.peering.peer import PeerRefused
 
 
 def test_a_late_joiner_gets_300_blocks(world):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from chain.node.peering.gossip import last_run
 from chain.node.peering.messages import AskBlocks, Blocks
-from chain.node.peering.protocol import last_run
 
 
 def test_new_blocks_beside_one_that_was_asked_for_are_no_answer(world):

@@ -1,0 +1,97 @@
+"""Transactions that peers bring, and the comparison of what waits here and there.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chain.errors import ChainError, TransactionTooLarge, WrongNetwork
+from chain.node.core import Node
+from chain.node.interface import Receipt
+from chain.node.peering.limits import Limits
+from chain.node.peering.messages import MAX_TRANSACTIONS, AskTransactions, Inventory, Request, Transactions
+from chain.node.peering.peer import Peer, Recent
+from chain.params import Params
+from chain.schema import Hash
+from chain.transactions import Signed
+
+#: Transactions remembered as refused, so that they are not asked for again and again.
+REFUSED = 4096
+
+
+class Exchange:
+    """What comes of peers' transactions."""
+
+    def __init__(
+        self,
+        node: Node,
+        limits: Limits,
+        ask: Callable[[Peer, Request], bool],
+        punish: Callable[[Peer, str], None],
+    ) -> None:
+        self._node, self._limits, self._ask, self._punish = node, limits, ask, punish
+        self._refused = Recent(REFUSED)
+        self._refused_until = 0
+
+    def on_transactions(self, peer: Peer, message: Transactions, asked: bool, now: int) -> None:
+        """Transactions have come: those asked for, or new ones."""
+        items = message.transactions
+        if len(items) > MAX_TRANSACTIONS:
+            self._punish(peer, f"{len(items)} transactions, at most {MAX_TRANSACTIONS} are allowed")
+            return
+        if not asked and not peer.given_transactions.take(now, len(items)):
+            self._punish(peer, "too many transactions")
+            return
+        peer.transactions.add(each.id for each in items)
+        if now >= self._refused_until:
+            self._refused, self._refused_until = Recent(REFUSED), now + self._limits.refused_ms
+        fresh = [each for each in items if each.id not in self._node.pool and each.id not in self._refused]
+        for each in fresh:
+            error = breaks_rule(each, self._node.params, self._node.chain.genesis_id)
+            if error is not None:
+                self._punish(peer, f"transaction {each.id}: {error.code}: {error}")
+                return
+        fresh = fresh[: self._room(peer)]
+        if not fresh:
+            return
+        for each, answer in zip(fresh, self._node.receive_transactions(fresh), strict=True):
+            if not isinstance(answer, Receipt):
+                self._refused.add([each.id])
+            elif answer.status == "pending":
+                peer.pending[each.id] = None
+
+    def _room(self, peer: Peer) -> int:
+        """How many more waiting transactions the peer may bring."""
+        most = self._limits.pending_per_peer
+        if len(peer.pending) + MAX_TRANSACTIONS > most:
+            peer.pending = {each: None for each in peer.pending if each in self._node.pool}
+        return max(0, most - len(peer.pending))
+
+    def on_inventory(self, peer: Peer, message: Inventory, now: int) -> None:
+        """A page of what waits there has come."""
+        peer.transactions.add(message.pending)
+        unknown = tuple(
+            dict.fromkeys(
+                each
+                for each in message.pending
+                if each not in self._node.pool and each not in self._refused and self._node.standing(each) is None
+            )
+        )
+        if unknown and self._room(peer):
+            self._ask(peer, AskTransactions(unknown[: self._room(peer)]))
+        peer.page = message.next
+        if unknown and message.next:
+            peer.next_inventory = now
+
+def breaks_rule(signed: Signed, params: Params, genesis: Hash) -> ChainError | None:
+    """What is wrong with a transaction whatever the state and the time: no honest node sends it on."""
+    limit = params.transaction_limit(signed.body.kind)
+    if len(signed.data) > limit:
+        return TransactionTooLarge(f"at most {limit} bytes for {signed.body.kind}", str(len(signed.data)))
+    if signed.body.genesis != genesis:
+        return WrongNetwork(f"the genesis {genesis}", signed.body.genesis, "body.genesis")
+    try:
+        signed.payload.check(params)
+        signed.verify()
+    except ChainError as error:
+        return error
+    return None
