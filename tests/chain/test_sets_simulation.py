@@ -1,8 +1,7 @@
 """Finality while the set of validators changes, on branches that change it differently: no two blocks that conflict.
 
-Two places see what reaches them, mine on the head they would choose, and vote. Honest validators go from one to the
-other and remember nothing but their own last vote; liars vote for everything everywhere. Blocks carry admissions,
-removals, stakes, and reports of misconduct, other ones on each branch. Everything is drawn from one seed.
+Two places see what reaches them, mine and vote. Honest validators go from one to the other and remember nothing but
+their last vote; liars vote for everything. Blocks carry other changes on each branch. One seed draws everything.
 
 `python tests/chain/test_sets_simulation.py [SEEDS]` runs more seeds and shows how often each weakened rule breaks.
 """
@@ -347,10 +346,9 @@ def violated(rules: Rules, seeds: Iterable[int]) -> list[int]:
     return found
 
 
-#: A seed for each rule that breaks without it; should another draw of random numbers move them, others are tried.
+#: A seed for each rule that breaks without it.
 SEEDS = {
-    "targets_rise": 29, "sources_stay": 14, "justified_source": 8, "direct_child": 15, "two_thirds": 0,
-    "joint_sets": 85,
+    "targets_rise": 29, "sources_stay": 14, "justified_source": 8, "direct_child": 15, "two_thirds": 0, "joint_sets": 85
 }  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from dataclasses import fields, replace
 from chain.keys import Key
 from chain.rules import ALL_RULES, Rules
 from chain.schema import Address
+from tests.chain.simulation.members import Crash, Member
 from tests.chain.simulation.scenarios import Cast, admitted, finish, populate
 from tests.chain.simulation.voters import MOMENTS, Voter
-from tests.chain.simulation.world import KEYS, OWNERS, Crash, Member, World
+from tests.chain.simulation.world import KEYS, OWNERS, World
 
 SENDS_FIRST = "sends_first"
 WEAKENED = (*(each.name for each in fields(Rules)), SENDS_FIRST)

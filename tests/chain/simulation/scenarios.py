@@ -11,10 +11,11 @@ from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, Hash
 from chain.state import State
 from chain.transactions import AdmitValidator, Payload, Stake, Unstake
+from tests.chain.simulation.members import Member, Weather
 from tests.chain.simulation.strangers import Majority, pester
 from tests.chain.simulation.voters import MOMENTS, Liars, Voter
 from tests.chain.simulation.watch import MAX_SKEW_MS, Violation
-from tests.chain.simulation.world import KEYS, OWNERS, START, Member, Weather, World
+from tests.chain.simulation.world import KEYS, OWNERS, START, World
 
 
 @dataclass

@@ -28,9 +28,10 @@ from chain.node.peering.protocol import PeerRefused
 from chain.node.peering.serving import status_of
 from chain.schema import Address, Hash
 from chain.transactions import Signed, Transfer, VoteCheckpoint, VoteModel
+from tests.chain.simulation.members import Member
 from tests.chain.simulation.voters import Liars, forge, sealed
 from tests.chain.simulation.watch import Violation
-from tests.chain.simulation.world import OWNERS, STRANGER, Member, World, with_nonce
+from tests.chain.simulation.world import OWNERS, STRANGER, World, with_nonce
 
 MINER = Address("0x" + "ee" * 20)
 HASH = Hash("5c" * 32)

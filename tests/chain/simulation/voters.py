@@ -16,7 +16,8 @@ from chain.rules import Rules
 from chain.schema import Address, Hash
 from chain.state import BlockDraft
 from chain.transactions import Signed, VoteCheckpoint
-from tests.chain.simulation.world import Crash, Member, World, with_nonce
+from tests.chain.simulation.members import Crash, Member
+from tests.chain.simulation.world import World, with_nonce
 
 #: Where a validator may die: before it has written its vote, between writing and sending, after both.
 MOMENTS = ("before", "between", "after")

@@ -15,7 +15,7 @@ from chain.state.supply import supply
 from chain.transactions import ReportMisconduct, Signed, VoteCheckpoint
 
 if TYPE_CHECKING:
-    from tests.chain.simulation.world import Member
+    from tests.chain.simulation.members import Member
 
 
 #: How wrong clocks are, at most.

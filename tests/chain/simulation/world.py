@@ -11,9 +11,8 @@ import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 from chain import work
@@ -27,8 +26,8 @@ from chain.node.peering.protocol import Peering, PeerRefused
 from chain.params import NETWORKS, Genesis, Params
 from chain.rules import ALL_RULES, Rules
 from chain.schema import Address
-from chain.store import Store
 from chain.transactions import Payload, Signed, Transfer, VoteCheckpoint, body_of, sign
+from tests.chain.simulation.members import Crash, Disk, Member, Weather
 from tests.chain.simulation.watch import Violation, Watch
 
 START = 1_700_000_000_000
@@ -46,69 +45,6 @@ LIMITS = Limits(
     inventory_ms=1_500, answer_ms=1_200, stall_ms=500, slow_ms=2_000, redial_ms=200, redial_most_ms=1_500,
     discourage_ms=60_000, other_chain_ms=3_000, refused_ms=5_000, silent_ms=6_000,
 )  # fmt: skip
-
-
-class Crash(Exception):  # noqa: N818 - what it is
-    """The process dies here."""
-
-
-class Disk(Store):
-    """A store in memory whose process can be made to die in the middle of a write, or right after one."""
-
-    def __init__(self) -> None:
-        self.dies: str | None = None
-        super().__init__(None)
-
-    @contextmanager
-    def write(self) -> Iterator[None]:
-        how, self.dies = self.dies, None
-        with super().write():
-            yield
-            if how == "torn":
-                raise Crash("before the commit")
-        if how == "written":
-            raise Crash("after the commit")
-
-
-@dataclass
-class Member:
-    """One node and the machine it runs on."""
-
-    name: str
-    disk: Disk
-    rng: random.Random
-    skew: int = 0
-    """Milliseconds that its clock is ahead."""
-    mines: bool = True
-    up: bool = False
-    halted: ConflictingFinality | None = None
-    node: Node = None
-    peering: Peering = None
-    sessions: dict[str, int] = field(default_factory=dict)
-    """The connection with each peer, by its number."""
-    dialling: set[str] = field(default_factory=set)
-    mining: int = 0
-    planned: int | None = None
-    head: str = ""
-    crashes: int = 0
-    seeds: list[str] | None = None
-    """The nodes whose addresses it was given; None: all."""
-
-    @property
-    def address(self) -> Address:
-        return Address("0x" + self.name.encode().hex().rjust(40, "0"))
-
-
-@dataclass
-class Weather:
-    """What the network does to messages, drawn for each of them."""
-
-    least: int = 2
-    most: int = 20
-    loss: float = 0.0
-    doubled: float = 0.0
-    straggler: float = 0.0
-    """Of messages that take ten times as long, and so are overtaken."""
 
 
 @cache
