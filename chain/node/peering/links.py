@@ -133,7 +133,7 @@ class Links:
         self._post, self._params = post, params
         self._pool = Pool(THREADS)
         self._http = urllib3.PoolManager(num_pools=128, maxsize=UNDER_WAY, retries=False)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._links: dict[str, Link] = {}
         self._by_token: dict[str, Link] = {}
         self._dialling: dict[str, str] = {}
@@ -200,6 +200,7 @@ class Links:
             link.token = token
             link.tokens.append(given)
             self._by_token[given] = link
+            self._lock.notify_all()
             while len(link.tokens) > TOKENS:
                 self._by_token.pop(link.tokens.pop(0), None)
         if known:
@@ -214,8 +215,12 @@ class Links:
     # ------------------------------------------------------------------ any thread
 
     def by_token(self, token: str) -> Link | None:
-        """Whose token this is."""
+        """Whose token this is.
+
+        Who was greeted may use it before the answer to the greeting has arrived here; that is waited for.
+        """
         with self._lock:
+            self._lock.wait_for(lambda: token not in self._dialling, CALLBACK_SECONDS)
             return self._by_token.get(token)
 
     def was_meant_for(self, token: str, url: str) -> bool:
@@ -252,22 +257,26 @@ class Links:
                 raise Unanswered("it answered another greeting")
         except Unanswered as error:
             reason, code = str(error), error.code
-            self._tell(lambda: self._failed(url, reason, code))
+            self._tell(lambda: self._failed(url, token, reason, code))
             return
-        finally:
-            with self._lock:
-                del self._dialling[token]
         self._tell(lambda: self._dialled(url, found, token))
 
     def _dialled(self, url: str, found: Greeting, token: str) -> None:
-        self._busy.discard(url)
         try:
             self.register(url, url, found.hello, found.token, token, True)
         except PeerRefused as refused:
-            self._failed(url, str(refused), refused.code)
+            self._failed(url, token, str(refused), refused.code)
+        else:
+            self._settled(url, token)
 
-    def _failed(self, url: str, reason: str, code: str) -> None:
+    def _settled(self, url: str, token: str) -> None:
         self._busy.discard(url)
+        with self._lock:
+            self._dialling.pop(token, None)
+            self._lock.notify_all()
+
+    def _failed(self, url: str, token: str, reason: str, code: str) -> None:
+        self._settled(url, token)
         _log.info("no connection", url=url, reason=reason)
         self.peering.dial_failed(url, reason, itself=code == "itself")
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from chain.client import NodeClient
 from chain.finality import choose_vote
+from chain.node.peering.links import Links
 from chain.node.service import run
 from chain.params import Genesis
 from chain.schema import Address
@@ -233,6 +234,26 @@ def test_peers_of_an_operator_are_kept_over_a_restart(start):
     b.end()
     again = start("b")
     wait(lambda: len(again.peers()) == 1)
+
+
+def test_a_token_is_good_before_the_answer_to_its_greeting_is_here(start, owner, validators, monkeypatch):
+    settle = Links._dialled
+    held = []
+
+    def late(self, url, found, token) -> None:
+        held.append(token)
+        timer = threading.Timer(0.5, lambda: self._post(lambda: settle(self, url, found, token)))
+        timer.start()
+
+    monkeypatch.setattr(Links, "_dialled", late)
+    a = start("a")
+    b = start("b", a)
+    wait(lambda: len(held) == 1)
+    assert len(a.peers()) == 1  # and asks b at once
+    wait(lambda: len(b.peers()) == 1)
+    b.client.wait_transaction(pay(a, owner, validators), "included", timeout=10)
+    assert len(held) == 1  # nobody had to greet again
+    assert len(a.peers()) == len(b.peers()) == 1
 
 
 def test_messages_need_a_token(start):
