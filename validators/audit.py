@@ -7,7 +7,7 @@ against what stands in the chain.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from chain.client import NodeClient
 from chain.errors import ChainError
 from chain.params import NETWORKS, Genesis
 from chain.schema import Hash
-from chain.state import Job, Model, State, Version, version_key
+from chain.state import Job, Model, State, ValidatorSet, Version, version_key
 from chain.tree import Kind
 from ipfs.store import ContentStore
 from learning.errors import LearningError
@@ -46,6 +46,8 @@ class CheckedChain:
     final_height: int
     transactions: int
     state: State
+    electorates: Mapping[str, ValidatorSet]
+    """The set of validators that adopted each version, by "name@number": the set changes, a decision stands."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def check_chain(client: NodeClient, genesis: Genesis | None, progress: Callable[
     if told["genesis"] != chain.genesis_id:
         raise AuditError(f"the node's network starts at {told['genesis']}, the genesis given at {chain.genesis_id}")
     transactions = 0
+    electorates: dict[str, ValidatorSet] = {}
     for height in range(1, int(told["height"]) + 1):
         data = client.raw_block(height)
         if data is None:
@@ -122,10 +125,14 @@ def check_chain(client: NodeClient, genesis: Genesis | None, progress: Callable[
         if result.kind is not Kind.NEW_HEAD:
             raise AuditError(f"block {height} does not hold ({result.kind.value}): {result.reason}")
         transactions += len(block.transactions)
+        for event in chain.head.events:
+            if event.kind == "adopted":
+                key = version_key(str(event.fields["model"]), int(str(event.fields["version"])))
+                electorates[key] = chain.head.state.validators
         progress(height, int(told["height"]))
     head = chain.head
     return CheckedChain(
-        own.network, chain.genesis_id, head.height, head.id, chain.final.height, transactions, head.state
+        own.network, chain.genesis_id, head.height, head.id, chain.final.height, transactions, head.state, electorates
     )
 
 
@@ -160,7 +167,7 @@ def audit(
     try:
         recipe = recipe_of(job, model, state.datasets.get)
         replay = Replayer(open_session(recipe, store, cache), store, environment_id(), progress).replay(job)
-        comparisons = _compare(state, model, version, recipe, replay, store, cache)
+        comparisons = _compare(chain, model, version, recipe, replay, store, cache)
     except (Unworkable, LearningError) as error:
         raise AuditError(f"version {version.number} of {name} cannot have been made as stated: {error}") from error
     return Audit(
@@ -176,7 +183,7 @@ def audit(
 
 
 def _compare(
-    state: State,
+    chain: CheckedChain,
     model: Model,
     version: Version,
     recipe: Recipe,
@@ -184,6 +191,7 @@ def _compare(
     store: ContentStore,
     cache: Path,
 ) -> tuple[Comparison, ...]:
+    state = chain.state
     found: list[Comparison] = []
     if replay.candidate is not None:
         found.append(Comparison("candidate", version.candidate, store.add(replay.candidate)))
@@ -198,8 +206,8 @@ def _compare(
         if replay.score is not None:
             enough = model.direction * (replay.score - baseline) >= model.minimum_improvement
             found.append(Comparison("improvement is enough", "yes", "yes" if enough else "no"))
-    weight = state.validators.weight_of(version.approvals)
-    quorum = state.validators.quorum()
+    electorate = chain.electorates[version_key(model.name, version.number)]
+    weight, quorum = electorate.weight_of(version.approvals), electorate.quorum()
     found.append(Comparison("approvals reach the quorum", "yes", "yes" if weight >= quorum else "no"))
     return tuple(found)
 
