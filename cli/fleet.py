@@ -29,7 +29,8 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class FleetOptions:
-    """What `assay up` was told. `ipfs` None: the embedded store; `broker` None: a Valkey of the fleet's own."""
+    """What `assay up` was told. `ipfs` None: the embedded store; `broker` None: a Valkey of the fleet's own.
+    `worker_programs` replaces the program of single workers, by name, in tests of the fleet."""
 
     data: DataFolder
     port: int
@@ -37,6 +38,7 @@ class FleetOptions:
     workers: int = 2
     ipfs: str | None = None
     broker: str | None = None
+    worker_programs: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,13 @@ def _children(options: FleetOptions, endpoints: Endpoints, own: brokers.Broker |
     # Two heaps of glibc's instead of eight a core: services of many threads then hold less memory.
     numbers = {**numeric.PINS, "MALLOC_ARENA_MAX": "2"}
     reach = ("--node", endpoints.node, "--store", endpoints.store, "--data", data)
+    programs = dict(options.worker_programs)
     for number in range(options.workers):
         name = worker_name(number + 1)
+        command = programs.get(name) or service("worker")
         yield Child(
             name,
-            service("worker", *reach, "--broker", endpoints.broker, "--name", name, "--wallet", name),
+            (*command, *reach, "--broker", endpoints.broker, "--name", name, "--wallet", name),
             env=numbers,
             stage="all",
         )
