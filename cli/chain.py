@@ -126,7 +126,11 @@ def peers(add: str | None, data: str, node: str | None, as_json: bool) -> None:
 @targets.node_option
 @json_option
 def misconduct(data: str, node: str | None, as_json: bool) -> None:
-    """List validators that contradicted themselves: slashed, or caught by this node and not reported yet."""
+    """List validators that contradicted themselves: slashed, or caught by this node and not reported yet.
+
+    \b
+    assay chain misconduct
+    """
     client = targets.node(data, node)
     slashed, caught = client.misconduct(), [report.validator for report in client.evidence()]
     document = {"slashed": [to_object(each) for each in slashed], "caught": caught}

@@ -32,7 +32,11 @@ def validators() -> None:
 @targets.node_option
 @json_option
 def list_(data: str, node: str | None, as_json: bool) -> None:
-    """Show the set in force, the change under way, and who is admitted."""
+    """Show the set in force, the change under way, and who is admitted.
+
+    \b
+    assay validators list
+    """
     found = targets.node(data, node).membership()
     emit(to_object(found), as_json, lambda: "\n".join(_describe(found)))
 
@@ -80,7 +84,11 @@ def admit(
 def remove(
     who: str, out: str | None, wallet: str | None, force: bool, data: str, node: str | None, as_json: bool
 ) -> None:
-    """Write the file with which members remove WHO from the validators."""
+    """Write the file with which members remove WHO from the validators.
+
+    \b
+    assay validators remove validator-3 --out removal.json
+    """
     _write(None, targets.address(data, who), None, out, wallet, force, data, node, as_json)
 
 
@@ -90,7 +98,11 @@ def remove(
 @targets.data_option
 @json_option
 def sign(path: str, wallet: str, data: str, as_json: bool) -> None:
-    """Add a member's signature to FILE, after showing what is signed. Talks to nobody."""
+    """Add a member's signature to FILE, after showing what is signed. Talks to nobody.
+
+    \b
+    assay validators sign removal.json --wallet validator-1
+    """
     proposal = _read(path)
     key = Wallets(DataFolder(data).wallets).load(wallet)
     proposal = proposal.signed_by(key)

@@ -101,7 +101,11 @@ def stake(name: str, amount: int, data: str, node: str | None, as_json: bool) ->
 @targets.node_option
 @json_option
 def unstake(name: str, amount: int, data: str, node: str | None, as_json: bool) -> None:
-    """Give up AMOUNT of wallet NAME's stake; it is free after a delay, and can be slashed until then."""
+    """Give up AMOUNT of wallet NAME's stake; it is free after a delay, and can be slashed until then.
+
+    \b
+    assay wallet unstake validator-1 5000
+    """
     _change(Unstake(amount), name, data, node, as_json, "given up")
 
 

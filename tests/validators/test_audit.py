@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chain.schema import Cid, Hash
+from chain.state import version_key
 from ipfs import open_store
 from ipfs.errors import ContentMissing
 from learning.encoded import forget
@@ -47,6 +48,16 @@ def test_an_honest_version_is_verified(network: Any, adopted: Any) -> None:
     comparisons = {comparison.what: comparison for comparison in found.comparisons}
     assert comparisons["candidate"].found == adopted.candidate.artifact
     assert comparisons["approvals reach the quorum"].matches
+
+
+def test_approvals_are_counted_by_the_set_that_adopted_the_version(network: Any, adopted: Any) -> None:
+    chain = checked(network)
+    key = version_key("iris", adopted.version)
+    assert chain.electorates[key] == chain.state.validators
+    strangers = replace(chain.state.validators, members=tuple("0x" + f"{i}" * 40 for i in range(4)))
+    spoiled = replace(chain, electorates={key: strangers})
+    found = audit(spoiled, "iris", adopted.version, network.lab.store, network.folder, lambda _: None)
+    assert found.verdict == "refuted"
 
 
 def test_the_version_in_service_is_taken_where_none_is_named(network: Any, adopted: Any) -> None:

@@ -219,7 +219,7 @@ def test_an_address_that_is_not_the_speakers_is_not_believed(start):
 def test_a_node_that_comes_back_is_found_again(start, owner, validators, tmp_path):
     a = start("a")
     b = start("b", a)
-    wait(lambda: len(a.peers()) == 1 and a.peers()[0]["reachable"])
+    wait(lambda: [peer["reachable"] for peer in a.peers()] == [True])
     b.end()
     sent = pay(a, owner, validators)
     a.client.wait_transaction(sent, "included", timeout=10)
