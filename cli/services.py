@@ -75,7 +75,7 @@ def node(
     """
     guard.watch_parent()
     logs.configure("node", log_level)
-    from chain.node import service
+    from chain.node import running
     from chain.params import Genesis
     from chain.wallets import Wallets
 
@@ -85,7 +85,7 @@ def node(
         raise click.ClickException(
             f"no genesis at {path}: name the network's with --genesis; `assay up` makes one for this machine"
         )
-    service.run(
+    running.run(
         folder.path,
         host,
         port,

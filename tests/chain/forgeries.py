@@ -24,7 +24,8 @@ from chain.errors import (
 from chain.finality import next_vote
 from chain.keys import Key
 from chain.node.core import Node
-from chain.node.service import clock, run
+from chain.node.running import run
+from chain.node.service import clock
 from chain.params import DEVELOPMENT, Genesis
 from chain.schema import Address, Cid, Hash
 from chain.state import State, record_digest

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from chain.client import NodeClient, NodeError
 from chain.finality import next_vote
 from chain.keys import Key
-from chain.node import service
+from chain.node import running as nodes
 from chain.params import Genesis
 from chain.schema import Address, Hash
 from chain.transactions import VoteCheckpoint
@@ -84,7 +84,7 @@ def running(folder: Path, preset: str) -> Iterator[Running]:
     )  # fmt: skip
     stop, ports = threading.Event(), Queue[int]()
     miner = wallets.address("node")
-    threads = [threading.Thread(target=service.run, args=(folder, "127.0.0.1", 0, genesis, miner, stop, ports.put))]
+    threads = [threading.Thread(target=nodes.run, args=(folder, "127.0.0.1", 0, genesis, miner, stop, ports.put))]
     threads[0].start()
     node, silent = NodeClient(f"http://127.0.0.1:{ports.get(timeout=30)}"), set[str]()
     threads.append(threading.Thread(target=vote, args=(NodeClient(node.url), keys, silent, stop)))

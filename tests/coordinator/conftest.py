@@ -22,7 +22,7 @@ import pytest
 from chain.client import NodeClient, NodeError, NodeRefused
 from chain.finality import next_vote
 from chain.keys import Key
-from chain.node import service as node_service
+from chain.node import running
 from chain.params import Genesis
 from chain.schema import Address
 from chain.state import Job, record_digest
@@ -189,7 +189,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
     node_port: Queue[int] = Queue()
     miner = Address("0x" + "ab" * 20)
-    start(lambda: node_service.run(data, "127.0.0.1", 0, genesis, miner, stop, node_port.put), "node")
+    start(lambda: running.run(data, "127.0.0.1", 0, genesis, miner, stop, node_port.put), "node")
     node = NodeClient(f"http://127.0.0.1:{node_port.get(timeout=30)}")
     approving = threading.Event()
     approving.set()

@@ -52,7 +52,7 @@ class Network:
 
     def __init__(self, folder: Path) -> None:
         from chain.client import NodeClient
-        from chain.node import service as node_service
+        from chain.node import running
         from chain.params import Genesis
         from chain.schema import Address
         from chain.wallets import Wallets
@@ -74,7 +74,7 @@ class Network:
         ports: Queue[int] = Queue()
         miner = Address("0x" + "ab" * 20)
         self._start(
-            lambda: node_service.run(folder / "node", "127.0.0.1", 0, self.genesis, miner, self.stop, ports.put)
+            lambda: running.run(folder / "node", "127.0.0.1", 0, self.genesis, miner, self.stop, ports.put)
         )
         self.node = NodeClient(f"http://127.0.0.1:{ports.get(timeout=30)}")
         for number in range(4):

@@ -16,7 +16,7 @@ from chain.certificates import certificate_of, verify
 from chain.client import EventPage, NodeClient
 from chain.encoding import cid_of
 from chain.keys import Key
-from chain.node import service as node_service
+from chain.node import running
 from chain.params import Genesis
 from chain.schema import Address, Cid, Hash
 from chain.state import (
@@ -147,7 +147,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
     stop, ports = threading.Event(), Queue[int]()
     miner = Address("0x" + "ab" * 20)
     thread = threading.Thread(
-        target=node_service.run,
+        target=running.run,
         args=(tmp_path, "127.0.0.1", 0, genesis, miner, stop, ports.put),
         daemon=True,
     )

@@ -71,7 +71,7 @@ class Fleet:
 
     def __init__(self, folder: Path, broker: str, lab_module: Any) -> None:
         from chain.client import NodeClient
-        from chain.node import service as node_service
+        from chain.node import running
         from chain.params import Genesis
         from chain.schema import Address
         from chain.wallets import Wallets
@@ -86,7 +86,7 @@ class Fleet:
         self.stop, ports = threading.Event(), Queue[int]()
         miner = Address("0x" + "ab" * 20)
         self.thread = threading.Thread(
-            target=lambda: node_service.run(folder / "node", "127.0.0.1", 0, genesis, miner, self.stop, ports.put)
+            target=lambda: running.run(folder / "node", "127.0.0.1", 0, genesis, miner, self.stop, ports.put)
         )
         self.thread.start()
         self.node = NodeClient(f"http://127.0.0.1:{ports.get(timeout=30)}")

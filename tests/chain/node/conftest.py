@@ -18,7 +18,7 @@ from chain.finality import choose_vote
 from chain.keys import Key
 from chain.node.core import Node
 from chain.node.interface import Receipt
-from chain.node.service import run
+from chain.node.running import run
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address, Cid, Hash
 from chain.state import Job, record_digest

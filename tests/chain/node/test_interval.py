@@ -15,7 +15,7 @@ from chain.client import NodeClient
 from chain.errors import BadTarget
 from chain.keys import Key
 from chain.node.core import SNAPSHOT_EVERY
-from chain.node.service import run
+from chain.node.running import run
 from chain.params import OPEN
 from chain.schema import Address
 from chain.transactions import Transfer

@@ -19,16 +19,17 @@ from chain.blocks import Block
 from chain.client import NodeClient, NodeError, NodeUnavailable
 from chain.errors import ConflictingFinality
 from chain.finality import choose_vote
-from chain.node import api
+from chain.node import running
 from chain.node.core import Node
-from chain.node.service import DATABASE, Service, _Found, _Submission, run
+from chain.node.running import DATABASE, run
+from chain.node.service import Service, _Found, _Submission
 from chain.store import Store, StoreError
 from chain.transactions import Transfer
 
 SERVE = """
 import sys, threading
 from pathlib import Path
-from chain.node.service import run
+from chain.node.running import run
 from chain.params import Genesis
 from runtime.guard import watch_parent
 from runtime.signals import stop_event
@@ -232,8 +233,8 @@ def test_a_node_stops_also_where_telling_of_it_fails(tmp_path, net, monkeypatch)
 def test_the_application_is_made_before_any_thread_works(tmp_path, net, monkeypatch):
     """CPython 3.11 cannot parse code in two threads at once, as making routes and printing a traceback do."""
     order: list[str] = []
-    make, start = api.create_app, Service.start
-    monkeypatch.setattr(api, "create_app", lambda service: order.append("application") or make(service))
+    make, start = running.create_app, Service.start
+    monkeypatch.setattr(running, "create_app", lambda service: order.append("application") or make(service))
     monkeypatch.setattr(Service, "start", lambda self: order.append("threads") or start(self))
     stop = threading.Event()
     run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, stop, lambda _: stop.set())

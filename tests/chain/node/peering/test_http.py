@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from chain.client import NodeClient
 from chain.finality import choose_vote
 from chain.node.peering.links import Links
-from chain.node.service import run
+from chain.node.running import run
 from chain.params import Genesis
 from chain.schema import Address
 from chain.transactions import Transfer

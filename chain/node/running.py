@@ -1,0 +1,130 @@
+"""A node as a process: its folder locked, its database opened, its service behind HTTP."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from chain.errors import InvalidEncoding
+from chain.node.api import create_app
+from chain.node.blocklog import BlockLog
+from chain.node.core import Node
+from chain.node.peering.shell import own_url
+from chain.node.service import Service, clock
+from chain.params import NETWORKS, Genesis
+from chain.schema import Address
+from chain.store import Store, StoreError
+from runtime import serving
+from runtime.settings import DataFolder
+
+#: Name of the database in the node's folder.
+DATABASE = "chain.sqlite"
+#: Largest request body, bytes, that is read at all; the API itself takes a transaction and no more.
+MAX_BODY = 16 * 1024 * 1024
+
+
+def run(
+    folder: Path,
+    host: str,
+    port: int,
+    genesis: Genesis | None,
+    miner: Address,
+    stop: threading.Event,
+    on_ready: Callable[[int], None] | None = None,
+    *,
+    peers: Sequence[str] = (),
+    advertise: str | None = None,
+) -> None:
+    """Serve a node from a data folder until ``stop`` is set.
+
+    Parameters
+    ----------
+    folder
+        The data folder (:class:`runtime.settings.DataFolder`); the database is in its ``node`` folder,
+        ``blockchain.log`` beside that.
+    host, port
+        Where to listen; port 0 takes a free one.
+    genesis
+        The network's genesis; None takes the one that the database was made with.
+    miner
+        The address named in the blocks that this node mines.
+    on_ready
+        Called with the port once requests are answered.
+    peers
+        Addresses of other nodes, ``http://HOST:PORT``.
+    advertise
+        Where other nodes reach this one; None: where it listens, unless that is every address there is.
+
+    Raises ``StoreError`` for a folder in use, of another network or without a genesis, ``PortTaken``, and
+    ``ConflictingFinality`` when two branches turn out to be final.
+    """
+    data = DataFolder(folder)
+    listener = serving.listen(host, port)
+    with listener, _locked(data.node), _opened(data.node / DATABASE) as store:
+        genesis = _genesis(store, genesis)
+        params = NETWORKS.get(genesis.network)
+        if params is None:
+            raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
+        node = Node(genesis, params, store, clock, miner)
+        url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
+        with closing(BlockLog(data.blockchain_log, store.events)) as log:
+            service = Service(node, store, log, stop, _run_id(store), url, peers)
+            # Before any other thread works: making its routes parses code, and so does printing a traceback, which
+            # CPython 3.11 cannot do in two threads at once ("AST constructor recursion depth mismatch", gh-106905).
+            app = create_app(service)
+            service.start()
+            try:
+                serving.serve(app, host, port, max_body=MAX_BODY, on_ready=on_ready, stop=stop, listener=listener)
+            finally:
+                service.close()
+        if service.error is not None:
+            raise service.error
+
+
+def _genesis(store: Store, given: Genesis | None) -> Genesis:
+    if given is not None:
+        return given
+    text = store.meta("genesis")
+    if text is None:
+        raise StoreError("the folder has no chain yet: start the node with the network's genesis file")
+    try:
+        return Genesis.from_json(text)
+    except InvalidEncoding as error:
+        raise StoreError(f"the genesis in the database cannot be read: {error}") from error
+
+
+def _run_id(store: Store) -> str:
+    found = store.meta("run")
+    if found is None:
+        found = secrets.token_hex(8)
+        with store.write():
+            store.set_meta("run", found)
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Store]:
+    store = Store(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other nodes off the database; the lock dies with the process."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{folder} is in use by another node: stop that one, or name another folder") from None
+        yield
+    finally:
+        os.close(descriptor)
