@@ -11,7 +11,7 @@ import pytest
 
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.errors import Conflict, InsufficientBalance, InvalidSignature, WrongNetwork
-from chain.node import core
+from chain.node import core, taking
 from chain.node.core import Node
 from chain.schema import Hash
 from chain.state import BlockDraft
@@ -197,7 +197,7 @@ class TestTransactions:
         job = sim.open_job()
         sim.run(lambda: job in sim.node.head.state.jobs)
         early = [sim.signed(ClaimPartition(job, 1, 0, n), net.owner, expires=sim.now + 50) for n in range(4)]
-        monkeypatch.setattr(core, "DROPPED_BYTES", 2 * len(early[0].data))
+        monkeypatch.setattr(taking, "DROPPED_BYTES", 2 * len(early[0].data))
         sim.node.receive_transactions([each.data for each in early])
         sim.run()
         kept = [each for each in map(sim.node.standing, [each.id for each in early]) if each is not None]
