@@ -1,7 +1,7 @@
 """How block times follow the network's hash rate under difficulty adjustment: a seeded simulation.
 
-    .venv/bin/python benchmarks/difficulty.py                    all scenarios on network `open`, 100 runs each
-    .venv/bin/python benchmarks/difficulty.py --runs 20 --seed 7
+    .venv/bin/python -m benchmarks.difficulty                    all scenarios on network `open`, 100 runs each
+    .venv/bin/python -m benchmarks.difficulty --runs 20 --seed 7
 
 Targets come from `chain.work.next_target` itself, over headers that only lack real hashes: a block takes an
 exponentially distributed time whose mean is the work of its target over the hash rate. Every interval is given as a

@@ -1,7 +1,7 @@
 """How long a job takes from submission to adopted and to final, on Iris, with the fleet warm.
 
-    .venv/bin/python benchmarks/latency.py                              a fleet of its own, then gone
-    .venv/bin/python benchmarks/latency.py --url http://127.0.0.1:5000  a fleet that runs
+    .venv/bin/python -m benchmarks.latency                              a fleet of its own, then gone
+    .venv/bin/python -m benchmarks.latency --url http://127.0.0.1:5000  a fleet that runs
 
 Times are taken at the client, over HTTP: from before the request that opens the job until the job's stream says
 `adopted`, and until it says that this is final. Each is also given as a multiple of a reference from the same run and
