@@ -23,7 +23,7 @@ from chain import work
 from chain.blockchain import Blockchain
 from chain.blocks import Block
 from chain.node.core import Node
-from chain.node.service import DATABASE
+from chain.node.running import DATABASE
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address
 from chain.store import Store
