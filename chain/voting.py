@@ -7,10 +7,7 @@ it is on the disk, and a key whose file is lost must not vote again.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +18,7 @@ from chain.finality import may_follow
 from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, from_object, to_object
 from chain.transactions import VoteCheckpoint
-from runtime.settings import atomic_write
+from runtime.files import FILES, Files, atomic_write
 
 _FORMAT = 1
 
@@ -42,7 +39,13 @@ class VoteFile:
     """
 
     def __init__(
-        self, path: Path | str, validator: str, *, create: bool = False, rules: Rules = ALL_RULES
+        self,
+        path: Path | str,
+        validator: str,
+        *,
+        create: bool = False,
+        rules: Rules = ALL_RULES,
+        files: Files = FILES,
     ) -> None:
         """Lock and read the file of ``validator``; with ``create`` make it, for a key that has never voted.
 
@@ -51,11 +54,11 @@ class VoteFile:
         """
         self._path = Path(path)
         self.validator = Address(validator)
-        self._rules = rules
+        self.rules = rules
+        self._files = files
         self._last: VoteCheckpoint | None = None
-        self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock: int | None = self._take_lock()
         try:
-            self._take_lock()
             if create:
                 self._create()
             else:
@@ -75,11 +78,11 @@ class VoteFile:
         The newest vote itself may be recorded (and so sent) again.  Raises :class:`VoteRefusedError` for one
         that may not follow it; nothing is written then.
         """
-        if self._lock < 0:
+        if self._lock is None:
             raise VoteFileError(f"{self._path} is closed: open it again before voting")
         if vote == self._last:
             return
-        if not may_follow(vote, self._last, self._rules):
+        if not may_follow(vote, self._last, self.rules):
             last = self._last and (self._last.source_height, self._last.target_height)
             raise VoteRefusedError(
                 f"{self.validator} may not vote from height {vote.source_height} to {vote.target_height} after "
@@ -91,10 +94,9 @@ class VoteFile:
 
     def close(self) -> None:
         """Let other processes use the file."""
-        if self._lock >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self._lock)
-            self._lock = -1
+        if self._lock is not None:
+            self._files.unlock(self._lock)
+            self._lock = None
 
     def __enter__(self) -> VoteFile:
         return self
@@ -104,26 +106,26 @@ class VoteFile:
     ) -> None:
         self.close()
 
-    def _take_lock(self) -> None:
+    def _take_lock(self) -> int:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            return self._files.lock(self._path.with_name(f"{self._path.name}.lock"))
+        except BlockingIOError as error:
             raise VoteFileError(
-                f"{self._path} is in use by process {holder}: a validator's key votes in one process at a time; "
+                f"{self._path} is {error}: a validator's key votes in one process at a time; "
                 "stop the other one, or give this one a key of its own"
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _create(self) -> None:
-        if self._path.exists():
-            raise VoteFileError(f"{self._path} exists: it holds votes of a key; open it without create")
-        self._write(None)
+        try:
+            self._files.read(self._path)
+        except FileNotFoundError:
+            self._write(None)
+            return
+        raise VoteFileError(f"{self._path} exists: it holds votes of a key; open it without create")
 
     def _read(self) -> VoteCheckpoint | None:
         try:
-            data = self._path.read_bytes()
+            data = self._files.read(self._path)
         except FileNotFoundError:
             raise VoteFileError(
                 f"{self._path} is missing: without it {self.validator} may contradict a vote it has "
@@ -138,7 +140,12 @@ class VoteFile:
                 raise ValueError(f"expected format {_FORMAT}, found {found['format']!r}")
             if found["validator"] != self.validator:
                 raise ValueError(f"expected the votes of {self.validator}, found those of {found['validator']!r}")
-            return None if found["vote"] is None else from_object(VoteCheckpoint, found["vote"])
+            vote = None if found["vote"] is None else from_object(VoteCheckpoint, found["vote"])
+        # A process that was killed between naming the file and syncing its folder has left a vote that a power cut
+        # would take away again. It may be sent from now on, so it has to stay.
+        self._files.sync(self._path)
+        self._files.sync(self._path.parent)
+        return vote
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -155,4 +162,4 @@ class VoteFile:
             "validator": self.validator,
             "vote": None if vote is None else to_object(vote),
         }
-        atomic_write(self._path, (json.dumps(content, sort_keys=True) + "\n").encode(), mode=0o600)
+        atomic_write(self._path, (json.dumps(content, sort_keys=True) + "\n").encode(), mode=0o600, files=self._files)

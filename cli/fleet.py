@@ -14,7 +14,8 @@ from chain.params import DEVELOPMENT, Genesis
 from chain.wallets import Wallets
 from runtime import broker as brokers
 from runtime import numeric, serving
-from runtime.settings import DataFolder, atomic_write, free_port
+from runtime.files import atomic_write
+from runtime.settings import DataFolder, free_port
 from runtime.supervisor import Child, Supervisor
 
 VALIDATORS = 4

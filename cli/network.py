@@ -14,7 +14,8 @@ from chain.params import CONSORTIUM, NETWORKS, Genesis, Params
 from chain.schema import Address
 from chain.wallets import Wallets
 from cli.output import emit, json_option
-from runtime.settings import DataFolder, atomic_write
+from runtime.files import atomic_write
+from runtime.settings import DataFolder
 
 #: Where the printed commands have the nodes of one machine listen.
 FIRST_PORT = 7001

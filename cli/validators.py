@@ -15,7 +15,8 @@ from chain.state.membership import Membership
 from chain.wallets import Wallets
 from cli import targets
 from cli.output import emit, json_option, table
-from runtime.settings import DataFolder, atomic_write
+from runtime.files import atomic_write
+from runtime.settings import DataFolder
 
 out_option = click.option("--out", metavar="FILE", help="[default: admit-ADDRESS.json or remove-ADDRESS.json]")
 force_option = click.option("--force", is_flag=True, help="Replace what is there.")

@@ -8,11 +8,12 @@ import json
 import os
 import re
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from runtime.files import atomic_write
 
 #: Where data lies unless ``--data`` says otherwise.
 DEFAULT = Path("assay-data")
@@ -26,33 +27,6 @@ class EndpointsError(RuntimeError):
     """``endpoints.json`` is missing or not readable: no fleet has been started on this folder, or it is
     damaged.
     """
-
-
-def atomic_write(path: Path, data: bytes, *, fsync: bool = True, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``data`` so that a reader, or a crash, sees the old or the new content and nothing
-    else.
-
-    With ``fsync`` the content and the folder's entry are on the disk when this returns.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            os.fchmod(file.fileno(), mode)
-            if fsync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    if fsync:
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

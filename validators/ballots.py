@@ -12,8 +12,8 @@ from pathlib import Path
 from chain.errors import ChainError
 from chain.state import Job, record_digest
 from chain.transactions import Signed, VoteModel
+from runtime.files import atomic_write
 from runtime.logs import get_logger
-from runtime.settings import atomic_write
 
 log = get_logger("validators.ballots")
 

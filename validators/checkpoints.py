@@ -31,13 +31,16 @@ class CheckpointVoter:
         what was sent. Raises `chain.client.NodeUnavailable`.
         """
         view = self._client.finality()
-        vote = next_vote(view.value, Hash(view.head), view.height, self._votes.last)
+        vote = next_vote(view.value, Hash(view.head), view.height, self._votes.last, self._votes.rules)
         if vote is None:
             vote = self._unanswered(view)
         if vote is not None:
-            self._votes.record(vote)
-            self._send(vote)
+            self._cast(vote)
         return vote
+
+    def _cast(self, vote: VoteCheckpoint) -> None:
+        self._votes.record(vote)
+        self._send(vote)
 
     def _unanswered(self, view: View[Finality]) -> VoteCheckpoint | None:
         last = self._votes.last

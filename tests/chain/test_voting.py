@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from chain.transactions import VoteCheckpoint
 from chain.voting import VoteFile, VoteFileError, VoteRefusedError
+from tests.chain.simulation.drive import STEPS, Drive
+from tests.chain.simulation.members import Crash
 
 VALIDATOR = "0x" + "a" * 40
 
@@ -40,6 +43,7 @@ def test_it_is_synced_before_record_returns(path: Path, monkeypatch: pytest.Monk
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), sync(descriptor))[1])
     with VoteFile(path, VALIDATOR) as file:
+        synced.clear()
         file.record(vote(0, 1))
     assert len(synced) == 2, "the file and its folder"
 
@@ -112,3 +116,38 @@ def test_after_closing_nothing_is_recorded(path: Path) -> None:
     file.close()
     with pytest.raises(VoteFileError, match="closed"):
         file.record(vote(0, 1))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_was_sent_is_remembered_whenever_the_process_and_the_power_go(step: str) -> None:
+    """A vote cut short at each step, by a kill; sent by the next process, where it finds it; then the power goes."""
+    for seed in range(40):
+        drive, path = Drive(random.Random(seed)), Path("/votes.json")
+        VoteFile(path, VALIDATOR, create=True, files=drive).close()
+        with VoteFile(path, VALIDATOR, files=drive) as file:
+            file.record(vote(0, 1))
+        drive.restart(power=False)
+        file = VoteFile(path, VALIDATOR, files=drive)
+        drive.dies = step
+        with pytest.raises(Crash):
+            file.record(vote(1, 2))
+        drive.restart(power=False)
+        sent = VoteFile(path, VALIDATOR, files=drive).last
+        drive.restart(power=True)
+        assert VoteFile(path, VALIDATOR, files=drive).last == sent
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_write_cut_short_by_the_power_leaves_the_old_vote_or_the_new_one(step: str) -> None:
+    found = set()
+    for seed in range(40):
+        drive, path = Drive(random.Random(seed)), Path("/votes.json")
+        VoteFile(path, VALIDATOR, create=True, files=drive).close()
+        with VoteFile(path, VALIDATOR, files=drive) as file:
+            file.record(vote(0, 1))
+            drive.dies = step
+            with pytest.raises(Crash):
+                file.record(vote(1, 2))
+        drive.restart(power=True)
+        found.add(VoteFile(path, VALIDATOR, files=drive).last)
+    assert found == {"named": {vote(0, 1), vote(1, 2)}, "kept": {vote(1, 2)}}.get(step, {vote(0, 1)})

@@ -14,11 +14,12 @@ from chain.rules import ALL_RULES, Rules
 from chain.schema import Address
 from tests.chain.simulation.members import Crash, Member
 from tests.chain.simulation.scenarios import Cast, admitted, finish, populate
-from tests.chain.simulation.voters import MOMENTS, Voter
+from tests.chain.simulation.voters import MOMENTS, SendsFirst, Voter
 from tests.chain.simulation.world import KEYS, OWNERS, World
 
-SENDS_FIRST = "sends_first"
-WEAKENED = (*(each.name for each in fields(Rules)), SENDS_FIRST)
+SENDS_FIRST, UNSYNCED = "send-before-write", "send-before-sync"
+DISKS = (SENDS_FIRST, UNSYNCED)
+WEAKENED = (*(each.name for each in fields(Rules)), *DISKS)
 """The rules that can be switched off."""
 
 Step = tuple[int, int, bool]
@@ -28,7 +29,7 @@ Step = tuple[int, int, bool]
 def script(rule: str, rng: random.Random) -> list[Step]:
     lead = rng.randrange(3)
     more = rng.randrange(3)
-    if rule in ("targets_rise", SENDS_FIRST):
+    if rule in ("targets_rise", *DISKS):
         # The same heights on both sides, in turns.
         steps = [(0, 1 + lead, True), (1, 1 + lead, True), (0, 1, True), (1, 1, True), (0, 1, False), (1, 1, False)]
     elif rule == "sources_stay":
@@ -49,13 +50,18 @@ def script(rule: str, rng: random.Random) -> list[Step]:
 def journey(seed: int, rule: str, weak: bool) -> World:
     """The script for a rule, with it switched off or not."""
     rng = random.Random(seed ^ 0x70B5)
-    rules = replace(ALL_RULES, **{rule: False}) if weak and rule != SENDS_FIRST else ALL_RULES
+    rules = replace(ALL_RULES, **{rule: False}) if weak and rule not in DISKS else ALL_RULES
     world = World(seed, 2, rules=rules)
     for member in world.members.values():
         member.mines = False
     world.cut("a", "b")
     cast = populate(world, votes=False)
-    travel(cast, rule, weak and rule == SENDS_FIRST, rng)
+    for voter in cast.voters if weak else ():
+        voter.drive.syncs = rule != UNSYNCED
+        if rule == SENDS_FIRST:
+            voter.casts = SendsFirst
+            voter.revive(power=False)
+    travel(cast, rule, weak, rng)
     for member in world.members.values():
         member.mines = True
     world.on_head += [voter.hear for voter in cast.voters]
@@ -63,7 +69,7 @@ def journey(seed: int, rule: str, weak: bool) -> World:
     return world
 
 
-def travel(cast: Cast, rule: str, sends_first: bool, rng: random.Random) -> None:
+def travel(cast: Cast, rule: str, weak: bool, rng: random.Random) -> None:
     world = cast.world
     sides = list(world.members.values())
     if rng.random() < 0.5:
@@ -81,19 +87,21 @@ def travel(cast: Cast, rule: str, sends_first: bool, rng: random.Random) -> None
             world.mine(sides[side])
         if votes:
             for voter in rng.sample(here[side], len(here[side])):
-                ballot(voter, sides[side], rule, sends_first, rng)
+                ballot(voter, sides[side], rule, weak, rng)
         world.run(world.now - world.watch.start + 15)
 
 
-def ballot(voter: Voter, at: Member, rule: str, sends_first: bool, rng: random.Random) -> None:
-    """It votes there, and where the script is about crashes it dies while it does."""
-    voter.home, voter.sends_first = at, sends_first
-    if rule == SENDS_FIRST:
-        voter.dies = "before" if sends_first else rng.choice(MOMENTS)
+def ballot(voter: Voter, at: Member, rule: str, weak: bool, rng: random.Random) -> None:
+    """It votes there, and where the script is about its disk the machine dies while it does."""
+    voter.home = at
+    if rule in DISKS:
+        worst = "before" if rule == SENDS_FIRST else "sent"
+        voter.dies = worst if weak else rng.choice(MOMENTS)
     try:
         voter.vote()
     except Crash:
-        voter.dies = None
+        voter.revive(power=weak or rng.random() < 0.5)
+    voter.dies = None
 
 
 def replace_all(world: World, at: Member) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+from structlog.testing import capture_logs
+
 from tests.chain.simulation.journeys import WEAKENED, gang, journey
 from tests.chain.simulation.scenarios import everyday, majority
 from tests.chain.simulation.world import RECENT, World
@@ -13,6 +15,11 @@ __all__ = ["RECENT", "WEAKENED", "play"]
 
 def play(seed: int, weaken: str | None = None) -> World:
     """Raises AssertionError (a Violation) where something fails that must hold."""
+    with capture_logs():
+        return _play(seed, weaken)
+
+
+def _play(seed: int, weaken: str | None) -> World:
     if weaken is not None:
         return journey(seed, weaken, weak=True)
     turn = seed % 10

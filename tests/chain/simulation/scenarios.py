@@ -11,9 +11,10 @@ from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, Hash
 from chain.state import State
 from chain.transactions import AdmitValidator, Payload, Stake, Unstake
+from tests.chain.simulation.liars import Liars
 from tests.chain.simulation.members import Member, Weather
 from tests.chain.simulation.strangers import Majority, pester
-from tests.chain.simulation.voters import MOMENTS, Liars, Voter
+from tests.chain.simulation.voters import LOOK_MS, MOMENTS, Voter
 from tests.chain.simulation.watch import MAX_SKEW_MS, Violation
 from tests.chain.simulation.world import KEYS, OWNERS, START, World
 
@@ -36,6 +37,8 @@ def populate(world: World, lying: int = 0, votes: bool = True) -> Cast:
     liars = Liars(world, KEYS[:lying]) if lying else None
     if votes:
         world.on_head += [voter.hear for voter in voters]
+        for voter in voters:
+            world.after(world.rng.randrange(LOOK_MS), voter.look)
         if liars is not None:
             world.on_head.append(liars.see)
     world.start_all()
@@ -46,7 +49,7 @@ def everyday(seed: int, rules: Rules = ALL_RULES) -> World:
     """A network on a bad day: whatever the seed wants, at the same time; less than a third lies."""
     rng = random.Random(seed ^ 0xA55A)
     lying = int(rng.random() < 0.4)
-    network = "stake" if rng.random() < 0.2 else "development"
+    network = "stake" if rng.random() < 0.4 else "development"
     world = World(
         seed, rng.choice([2, 3, 3, 3, 4]), network=network, rules=rules,
         lying=frozenset(key.address for key in KEYS[:lying]),
@@ -80,10 +83,10 @@ def everyday(seed: int, rules: Rules = ALL_RULES) -> World:
         voter = rng.choice(cast.voters)
         moment = rng.choice(MOMENTS)
         world.after(rng.randrange(10, 1_000), lambda voter=voter, moment=moment: setattr(voter, "dies", moment))
-    if rng.random() < 0.4:
-        for _ in range(rng.randint(1, 2)):
+    if rng.random() < (0.4 if network == "development" else 0.8):
+        for _ in range(rng.randint(1, 3)):
             member = world.members[rng.choice(names)]
-            world.after(rng.randrange(20, 900), lambda member=member: change(world, rng, member, lying))
+            world.after(rng.randrange(20, 1_200), lambda member=member: change(world, rng, member, lying))
     for _ in range(rng.choice([0, 0, 1, 3])):
         member = world.members[rng.choice(names)]
         world.after(rng.randrange(30, 1_400), lambda member=member: pester(world, rng, member))

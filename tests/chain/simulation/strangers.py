@@ -28,8 +28,8 @@ from chain.node.peering.protocol import PeerRefused
 from chain.node.peering.serving import status_of
 from chain.schema import Address, Hash
 from chain.transactions import Signed, Transfer, VoteCheckpoint, VoteModel
+from tests.chain.simulation.liars import Liars, forge, sealed
 from tests.chain.simulation.members import Member
-from tests.chain.simulation.voters import Liars, forge, sealed
 from tests.chain.simulation.watch import Violation
 from tests.chain.simulation.world import OWNERS, STRANGER, World, with_nonce
 

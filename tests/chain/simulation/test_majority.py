@@ -14,8 +14,8 @@ from chain.schema import Address, Hash
 from chain.state import State
 from chain.store import Store
 from chain.transactions import Signed, VoteCheckpoint, body_of, sign
+from tests.chain.simulation.liars import forge, sealed
 from tests.chain.simulation.scenarios import majority
-from tests.chain.simulation.voters import forge, sealed
 from tests.chain.simulation.world import EASY, World
 from tests.chain.state.conftest import Chain
 

@@ -1,6 +1,6 @@
 """Networks on bad days, by seeds: nothing that must hold may fail, and no rule may be missing unnoticed.
 
-150 seeds by default; `ASSAY_SEEDS=1000`, as in `.ci/run`, plays all thousand, in 60 to 100 s on one core. A seed that
+150 seeds by default; `ASSAY_SEEDS=1000`, as in `.ci/run`, plays all thousand, in 80 to 150 s on one core. A seed that
 fails is played again, with its last events, by `python -m tests.chain.simulation SEED`.
 """
 

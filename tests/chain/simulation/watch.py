@@ -26,6 +26,42 @@ class Violation(AssertionError):  # noqa: N818 - what it is
     """Something that must never happen has happened."""
 
 
+class Votes:
+    """Checkpoint votes in blocks, and whom they convict."""
+
+    def __init__(self) -> None:
+        self._cast: dict[Address, dict[tuple[int, str, int, str], Signed]] = {}
+
+    def note(self, block: Block) -> None:
+        for signed in block.transactions:
+            vote = signed.payload
+            if isinstance(vote, VoteCheckpoint):
+                key = (vote.source_height, vote.source, vote.target_height, vote.target)
+                self._cast.setdefault(signed.sender, {}).setdefault(key, signed)
+
+    def convicted(self, genesis: Hash, params: Params) -> dict[Address, ReportMisconduct]:
+        """Who contradicts itself, each with a report that holds."""
+        found = {}
+        for sender, cast in self._cast.items():
+            report = self._convict(sender, list(cast.values()))
+            if report is not None:
+                proof(report, genesis, params)
+                found[sender] = report
+        return found
+
+    @staticmethod
+    def _convict(sender: Address, cast: list[Signed]) -> ReportMisconduct | None:
+        for index, one in enumerate(cast):
+            for other in cast[index + 1 :]:
+                if conflict(one.payload, other.payload) is None:
+                    continue
+                report = accuse(one, other)
+                if report is None:
+                    raise Violation(f"two votes of {sender} contradict each other, and make no report")
+                return report
+        return None
+
+
 class Watch:
     """Sees what each honest node has, and remembers what was final where."""
 
@@ -40,8 +76,10 @@ class Watch:
         self._seen: set[str] = set()
         self._heads: dict[str, str] = {}
         self.acknowledged: dict[str, Signed] = {}
-        self.votes: dict[Address, dict[tuple[int, str, int, str], Signed]] = {}
-        """Checkpoint votes that honest nodes have met, in blocks or waiting."""
+        self.votes = Votes()
+        """Those in any block that an honest node has made its head's."""
+        self.slashed: dict[str, int] = {}
+        """Who was slashed by the end, and what was burned of it."""
         self.sets: list[ValidatorSet] = []
         self.conflict: str | None = None
         """Two final blocks, where more than a third lie."""
@@ -90,41 +128,15 @@ class Watch:
             found = supply(entry.state)
             if found != self.supply:
                 raise Violation(f"block {entry.id} at height {entry.height} makes {self.supply} coins {found}")
-            self.note_votes(entry.block)
+            self.votes.note(entry.block)
             for each in entry.state.voting_sets:
                 if each not in self.sets:
                     self.sets.append(each)
             entry = parent_of(entry.parent)
 
-    def note_votes(self, block: Block) -> None:
-        for signed in block.transactions:
-            vote = signed.payload
-            if isinstance(vote, VoteCheckpoint):
-                key = (vote.source_height, vote.source, vote.target_height, vote.target)
-                self.votes.setdefault(signed.sender, {}).setdefault(key, signed)
-
-    # ------------------------------------------------------------------ proof
-
-    def proofs(self) -> dict[Address, ReportMisconduct]:
-        """Whom votes in blocks convict, each with its report."""
-        return {sender: report for sender in self.votes if (report := self._convict(sender)) is not None}
-
-    def _convict(self, sender: Address) -> ReportMisconduct | None:
-        cast = list(self.votes[sender].values())
-        for index, one in enumerate(cast):
-            for other in cast[index + 1 :]:
-                if conflict(one.payload, other.payload) is None:
-                    continue
-                report = accuse(one, other)
-                if report is None:
-                    raise Violation(f"two votes of {sender} contradict each other, and make no report")
-                proof(report, self.genesis_id, self.params)
-                return report
-        return None
-
     def check_proofs(self) -> None:
         """No honest validator is convicted; after a conflict those who are weigh a third of one of the sets."""
-        guilty = set(self.proofs())
+        guilty = set(self.votes.convicted(self.genesis_id, self.params))
         if not guilty <= self.lying:
             raise Violation(f"the honest {sorted(guilty - self.lying)} contradict themselves")
         if self.conflict is not None and not any(3 * each.weight_of(guilty) >= each.total for each in self.sets):
@@ -152,3 +164,36 @@ class Watch:
                     f"{member.name} has {signed.id}, which was acknowledged, as "
                     f"{'unknown' if standing is None else standing.status}"
                 )
+            self._check_slashed(member)
+
+    def _check_slashed(self, member: Member) -> None:
+        """Whoever a node can prove to have lied has been reported once, is out, and lost exactly what it had staked."""
+        node = member.node
+        state = node.head.state
+        if node.witness.reports:
+            raise Violation(f"{member.name} has caught {[each.validator for each in node.witness.reports]}: no reports")
+        reported = [
+            signed.payload.validator
+            for entry in node.chain.branch(0)
+            for signed in entry.block.transactions
+            if isinstance(signed.payload, ReportMisconduct)
+        ]
+        if sorted(reported) != sorted(state.slashed):
+            raise Violation(f"{member.name} has reports of {reported}, and slashed are {sorted(state.slashed)}")
+        if not set(reported) <= self.lying:
+            raise Violation(f"the honest {sorted(set(reported) - self.lying)} are slashed")
+        if state.burned != sum(each.burned for each in state.slashed.values()):
+            raise Violation(f"{state.burned} coins are burned, by reports {dict(state.slashed)}")
+        for who in state.slashed:
+            if state.accounts[who].locked or who in state.admissions or state.validators.weight(Address(who)):
+                raise Violation(f"{who} is slashed, and still a validator or with stake")
+        self.slashed.update({who: each.burned for who, each in state.slashed.items()})
+        if member.crashes:
+            return  # it may have forgotten a vote that no block holds
+        kept = [Block.decode(each.data, self.params.max_block_bytes) for each in member.disk.blocks_above(0)]
+        shown = Votes()
+        for block in kept:
+            shown.note(block)
+        missed = shown.convicted(self.genesis_id, self.params).keys() - state.slashed.keys()
+        if missed:
+            raise Violation(f"{member.name} has blocks that convict {sorted(missed)}, who are not slashed")

@@ -20,6 +20,7 @@ from chain.blocks import Block
 from chain.errors import ChainError, ConflictingFinality
 from chain.keys import Key
 from chain.node.core import Node, Task
+from chain.node.interface import Receipt
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import ANSWERS, Message, Request
 from chain.node.peering.protocol import Peering, PeerRefused
@@ -303,24 +304,17 @@ class World:
 
     def submit(self, member: Member, signed: Signed) -> bool:
         """Hand a transaction to a node; whether it was acknowledged."""
-        done: list[bool] = []
-
-        def hand_in() -> None:
-            try:
-                member.node.receive_transaction(signed.data) if self.rng.random() < 0.1 else self._give(member, signed)
-            except ChainError as error:
-                self.note(member.name, f"refuses {signed.body.kind}: {error.code}")
-            else:
-                done.append(True)
-
-        self.touch(member, hand_in)
-        return bool(done)
-
-    @staticmethod
-    def _give(member: Member, signed: Signed) -> None:
-        answer = member.node.receive_transactions([signed])[0]
+        answer = self.hand_in(member, signed)
         if isinstance(answer, ChainError):
-            raise answer
+            self.note(member.name, f"refuses {signed.body.kind}: {answer.code}")
+        return isinstance(answer, Receipt)
+
+    def hand_in(self, member: Member, signed: Signed) -> Receipt | ChainError | None:
+        """A node's answer to a transaction; None where there is none."""
+        answers: list[Receipt | ChainError] = []
+        item = signed.data if self.rng.random() < 0.1 else signed
+        self.touch(member, lambda: answers.extend(member.node.receive_transactions([item])))
+        return answers[0] if answers else None
 
     def transfer(self, member: Member, life: int = 600_000) -> None:
         """Somebody sends something; what is acknowledged must not be lost."""
@@ -353,6 +347,7 @@ class World:
             return False
         return all(
             member.up and member.node.head.state.finality.settled and not self._waits(member)
+            and not member.node.witness.reports
             for member in self.members.values()
         )
 
