@@ -241,4 +241,7 @@ class ConflictingFinality(ChainError):
     """Two conflicting blocks are final: more than a third of the validators' weight broke the rules."""
 
     code = "conflicting_finality"
-    advice = "Stop, keep the data folder, and compare with the other operators which validators signed both."
+    advice = (
+        "The node has stopped and stays so. Keep the data folder, and settle with the other operators who signed both "
+        "and which branch holds (docs/operating.md); `assay node --forget-conflict` then starts it again."
+    )

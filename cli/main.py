@@ -68,7 +68,9 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; the exit status is 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+    """Run the command line; the exit status is 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C, and
+    4 where a node has seen two branches final."""
+    from chain.errors import ConflictingFinality
     from cli.output import EXPECTED, explain
 
     try:
@@ -86,7 +88,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(0)
     except EXPECTED as error:
         click.echo(f"Error: {explain(error)}", err=True)
-        sys.exit(1)
+        sys.exit(4 if isinstance(error, ConflictingFinality) else 1)
 
 
 if __name__ == "__main__":

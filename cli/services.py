@@ -57,6 +57,7 @@ def node_urls(_: click.Context, __: click.Parameter, given: Any) -> Any:
     metavar="URL",
     help="Where other nodes reach this one [default: where it listens].",
 )
+@click.option("--forget-conflict", is_flag=True, help="Start although two branches were final: operators settled it.")
 def node(
     data: str,
     log_level: str,
@@ -66,12 +67,15 @@ def node(
     wallet: str,
     peers: tuple[str, ...],
     advertise: str | None,
+    forget_conflict: bool,
 ) -> None:
     """Run a node: keep the chain, mine, serve it over HTTP, agree with its peers.
 
     \b
     assay node --data /srv/node --genesis genesis.json
     assay node --genesis genesis.json --host 0.0.0.0 --advertise http://a.example:7001 --peers http://b.example:7001
+
+    The exit status is 4 where two branches were final; it does not start again before --forget-conflict.
     """
     guard.watch_parent()
     logs.configure("node", log_level)
@@ -94,6 +98,7 @@ def node(
         stop=signals.stop_event(),
         peers=peers,
         advertise=advertise,
+        forget_conflict=forget_conflict,
     )
 
 

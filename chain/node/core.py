@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from chain import pacing
 from chain.blocks import Block
+from chain.errors import ConflictingFinality
+from chain.node import remembering
 from chain.node.events import block_events
 from chain.node.interface import Clock, Task, Transport
 from chain.node.loading import load, stored
@@ -42,7 +44,8 @@ class Node(Taking):
     ) -> None:
         """Take up from ``store``, or begin with the genesis block where it is empty.
 
-        Raises ``StoreError`` when the store is another network's or damaged.
+        Raises ``StoreError`` when the store is another network's or damaged, and ``ConflictingFinality`` when it has
+        stopped for that before (see :mod:`chain.node.remembering`).
         """
         super().__init__(params, load(genesis, params, store), store, clock, transport)
         self.genesis = genesis
@@ -56,7 +59,10 @@ class Node(Taking):
         self._task_quorum = False
         self._numbers = 0
         self._head_since = clock()
-        for kept in store.blocks_above(max(self.chain.final.height, self.head.height - BLOCKS_SEEN)):
+        conflict = remembering.conflict(store)
+        if conflict is not None:
+            raise conflict
+        for kept in store.blocks_above(self.head.height - BLOCKS_SEEN):
             self._saw(Block.decode(kept.data, params.max_block_bytes).transactions)
         self._take_pending([data for _, data in store.pending()])
 
@@ -67,7 +73,13 @@ class Node(Taking):
 
         Raises ``ConflictingFinality`` when two branches are final: the node has to stop and say so.
         """
-        tree, result = self.chain.prepare(block, self._clock())
+        try:
+            tree, result = self.chain.prepare(block, self._clock())
+        except ConflictingFinality as conflict:
+            self._saw(block.transactions)
+            remembering.keep_conflict(self._store, conflict, self._clock())
+            self._keep_evidence()
+            raise
         self._accept(tree, result)
         return result
 
@@ -117,6 +129,7 @@ class Node(Taking):
             self._take_pending([signed.data for signed in returned])
             self._refresh()
         self.transport.blocks([entry.block for entry in result.accepted])
+        self._keep_evidence()
 
     # ------------------------------------------------------------------ mining
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from chain.errors import InvalidEncoding
+from chain.errors import ConflictingFinality, InvalidEncoding
+from chain.node import remembering
 from chain.node.api import create_app
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
@@ -20,12 +21,15 @@ from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
 from runtime import serving
+from runtime.logs import get_logger
 from runtime.settings import DataFolder
 
 #: Name of the database in the node's folder.
 DATABASE = "chain.sqlite"
 #: Largest request body, bytes, that is read at all; the API itself takes a transaction and no more.
 MAX_BODY = 16 * 1024 * 1024
+
+_log = get_logger(__name__)
 
 
 def run(
@@ -39,6 +43,7 @@ def run(
     *,
     peers: Sequence[str] = (),
     advertise: str | None = None,
+    forget_conflict: bool = False,
 ) -> None:
     """Serve a node from a data folder until ``stop`` is set.
 
@@ -59,9 +64,11 @@ def run(
         Addresses of other nodes, ``http://HOST:PORT``.
     advertise
         Where other nodes reach this one; None: where it listens, unless that is every address there is.
+    forget_conflict
+        Go on although the node has stopped because two branches were final.
 
     Raises ``StoreError`` for a folder in use, of another network or without a genesis, ``PortTaken``, and
-    ``ConflictingFinality`` when two branches turn out to be final.
+    ``ConflictingFinality`` when two branches turn out to be final, or did so in an earlier run.
     """
     data = DataFolder(folder)
     listener = serving.listen(host, port)
@@ -70,7 +77,13 @@ def run(
         params = NETWORKS.get(genesis.network)
         if params is None:
             raise StoreError(f"the genesis names network {genesis.network!r}: expected one of {sorted(NETWORKS)}")
-        node = Node(genesis, params, store, clock, miner)
+        if forget_conflict and remembering.forget_conflict(store):
+            _log.warning("goes on although two branches were final; an operator said so")
+        try:
+            node = Node(genesis, params, store, clock, miner)
+        except ConflictingFinality as error:
+            _log.critical("the node does not start: it has seen two branches final", reason=str(error))
+            raise
         url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
         with closing(BlockLog(data.blockchain_log, store.events)) as log:
             service = Service(node, store, log, stop, _run_id(store), url, peers)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from chain.blockchain import Blockchain
 from chain.errors import ChainError, NotYet, Unknown
 from chain.mempool import Mempool
+from chain.node import remembering
 from chain.node.interface import Alone, Clock, Receipt, Transport
 from chain.node.looking import Looking
 from chain.node.witness import Witness
@@ -40,7 +41,8 @@ class Taking(Looking):
         self._clock = clock
         self.transport: Transport = Alone() if transport is None else transport
         self.pool = Mempool(params, chain.genesis_id)
-        self.witness = Witness(chain.genesis_id)
+        self.witness = Witness(chain.genesis_id, remembering.evidence(store))
+        self._evidence = self.witness.reports  # as they are on the disk
         self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
         self._dropped_size = 0
         self._gone: list[str] = []  # dropped, and still among the store's pending ones
@@ -93,6 +95,7 @@ class Taking(Looking):
             for signed in fresh:
                 self._forget_dropped(signed.id)
             self.transport.transactions(fresh)
+        self._keep_evidence()
         return answers
 
     def _saw(self, transactions: Sequence[Signed]) -> None:
@@ -100,6 +103,13 @@ class Taking(Looking):
         state = self.head.state
         for signed in transactions:
             self.witness.saw(signed, state)
+
+    def _keep_evidence(self) -> None:
+        """What was caught outlives the process until the chain has it."""
+        if self.witness.reports is not self._evidence:
+            found = self.witness.reports
+            remembering.keep_evidence(self._store, found)
+            self._evidence = found
 
     def _known(self, signed: Signed) -> Receipt | None:
         """The receipt of a transaction that is here already, signature and all."""

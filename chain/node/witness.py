@@ -2,13 +2,14 @@
 
 A validator that votes for two branches sends each side of the network the vote it wants to see.  Each is valid where
 it is, so no state shows the offence: it shows to a node that keeps the votes it was handed, also those it refused and
-those in blocks of other branches.  Kept in memory, within bounds; whoever has a key makes a report of what is found
-(``GET /evidence``), and the chain decides.
+those in blocks of other branches.  The votes are kept in memory, within bounds, what is found on the disk as well
+(:mod:`chain.node.remembering`); whoever has a key makes a report of it (``GET /evidence``), and the chain decides.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 from chain.errors import InvalidSignature
@@ -40,12 +41,12 @@ class _Record:
 class Witness:
     """Belongs to the node's one thread; :attr:`reports` may be read by any."""
 
-    def __init__(self, genesis: Hash) -> None:
-        """``genesis``: id of the network's genesis block."""
+    def __init__(self, genesis: Hash, found: Iterable[ReportMisconduct] = ()) -> None:
+        """``genesis``: id of the network's genesis block; ``found``: what was found before."""
         self._genesis = genesis
         self._records: OrderedDict[Address, _Record] = OrderedDict()
-        self._found: dict[Address, ReportMisconduct] = {}
-        self.reports: tuple[ReportMisconduct, ...] = ()
+        self._found: dict[Address, ReportMisconduct] = {report.validator: report for report in found}
+        self.reports: tuple[ReportMisconduct, ...] = tuple(self._found.values())
         """What was found, one for each validator, ready to be signed and sent by anybody."""
 
     def saw(self, signed: Signed, state: State) -> None:

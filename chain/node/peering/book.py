@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Iterator, Mapping, MutableSequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,23 @@ class Book:
         self._limits, self._rng = limits, rng
         self._addresses: OrderedDict[str, Address] = OrderedDict()
         self._discouraged: OrderedDict[str, Discouraged] = OrderedDict()
+        self.changes = 0
+        """Counts up whenever :meth:`content` has."""
+
+    def content(self) -> dict[str, Any]:
+        """What is worth keeping over a restart: strangers' addresses that answered, and who is refused."""
+        return {
+            "addresses": [each.url for each in self if each.answered and not each.trusted],
+            "discouraged": [[who, found.until, found.reason] for who, found in self._discouraged.items()],
+        }
+
+    def restore(self, content: Mapping[str, Any], now: int) -> None:
+        """Begin with what an earlier run's :meth:`content` was."""
+        for url in content.get("addresses", [])[: self._limits.addresses]:
+            self.answered(url)
+        for who, until, reason in content.get("discouraged", [])[-self._limits.discouraged :]:
+            if until > now:  # at most as long as a new one would be: a clock may have been set back
+                self._discouraged[who] = Discouraged(min(until, now + self._limits.discourage_ms), reason)
 
     def __iter__(self) -> Iterator[Address]:
         return iter(list(self._addresses.values()))
@@ -79,6 +96,7 @@ class Book:
         self.add(url)
         found = self._addresses.get(url)
         if found is not None:
+            self.changes += not found.answered
             found.answered, found.failures, found.next_try, found.reason = True, 0, 0, ""
 
     def failed(self, url: str, now: int, reason: str) -> None:
@@ -121,12 +139,13 @@ class Book:
         """Refuse ``who`` for a while."""
         self._discouraged.pop(who, None)
         self._discouraged[who] = Discouraged(now + self._limits.discourage_ms, reason)
+        self.changes += 1
         while len(self._discouraged) > self._limits.discouraged:
             self._discouraged.popitem(last=False)
 
     def forgive(self, who: str) -> None:
         """The operator wants it back."""
-        self._discouraged.pop(who, None)
+        self.changes += self._discouraged.pop(who, None) is not None
 
     def refusal(self, who: str, now: int) -> Discouraged | None:
         """Why ``who`` is refused, if it is."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chain import work
 from chain.blocks import Header, check_header, is_early
 from chain.errors import BadParent
 from chain.node.core import Node
+from chain.node.peering.disputes import fork_height
 from chain.schema import Hash
 from chain.tree import Entry
 
@@ -45,6 +46,8 @@ class Added:
     """Nothing is known of the first one's parent."""
     behind_final: bool = False
     """They leave the chain below the last final block."""
+    disputed: bool = False
+    """They do, and are said to have a final block of their own."""
     full: bool = False
     """There was no room for all."""
 
@@ -58,6 +61,8 @@ class HeaderTree:
         self._children: dict[Hash, list[Hash]] = {}
         self._owned: dict[str, int] = {}
         self._final: Hash | None = None
+        self._disputed: set[Hash] = set()
+        """Blocks here below the final one, from which branches are taken whose peers claim that they are final."""
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -73,8 +78,12 @@ class HeaderTree:
         """Headers that ``peer`` may still bring."""
         return max(0, self._per_peer - self._owned.get(peer, 0))
 
-    def add(self, headers: Sequence[Header], peer: str, now: int) -> Added:
+    def add(self, headers: Sequence[Header], peer: str, now: int, claimed: int = 0) -> Added:
         """Check headers, each the parent of the next, and keep those that are new.
+
+        ``claimed``: the height of the block on their branch that the peer says is final. A branch that leaves ours
+        below our last final block is refused, unless it claims a final block of its own above the fork: then the
+        votes on it prove who lied, and somebody has to see them.
 
         Raises InvalidBlock for one that breaks a rule; what came before it is kept.
         """
@@ -97,7 +106,10 @@ class HeaderTree:
                 return Added(tip, unconnected=True)
             return Added(tip, behind_final=True)
         if isinstance(parent, Entry) and not self._node.chain.holds_final(parent):
-            return Added(tip, behind_final=True)
+            if claimed <= fork_height(self._node, parent):
+                return Added(tip, behind_final=True)
+            self._disputed.add(parent.id)
+            return replace(self._append(rest, parent, peer, now), disputed=True)
         return self._append(rest, parent, peer, now)
 
     def _append(self, headers: Sequence[Header], parent: Entry | Pending, peer: str, now: int) -> Added:
@@ -174,6 +186,9 @@ class HeaderTree:
             self._final = final
             for root in [r for r in self._children if r not in self._pending]:
                 entry = self._node.chain.entry(root)
+                if entry is not None and root in self._disputed:
+                    continue
+                self._disputed.discard(root)
                 if entry is None or not self._node.chain.holds_final(entry):
                     for child in list(self._children.get(root, ())):
                         self.cut(child)

@@ -158,6 +158,10 @@ class Peer:
         self.failures = 0
         self.unconnected = 0
         self.other_chain = False
+        self.agreed: Hash | None = None
+        """The newest of its final blocks that was found on our branch."""
+        self.disputes = False
+        """Its branch has a final block that contradicts ours."""
 
     def view(self) -> PeerView:
         """For operators."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from chain.node import remembering
 from chain.node.core import Node
 from chain.node.interface import Clock
 from chain.node.peering.links import Links
@@ -15,6 +18,8 @@ from runtime.logs import get_logger
 
 #: Key under which the store keeps the addresses that an operator added.
 KEY = "peers"
+#: Milliseconds between two writes of what was learned of others, at least: peers must not be able to wear the disk out.
+SAVE_MS = 1_000
 
 _log = get_logger(__name__)
 
@@ -45,10 +50,13 @@ class Peers:
             log=_inform,
             warn=_warn,
         )
+        self.peering.book.restore(remembering.book(store), clock())
+        self._saved, self._saved_at = self.peering.book.changes, clock()
 
     def next_time(self) -> int | None:
         """When :meth:`on_time` has something to do, in milliseconds since 1970 UTC."""
-        times = (self.peering.next_time(), self.links.next_time())
+        save = None if self._saved == self.peering.book.changes else self._saved_at + SAVE_MS
+        times = (self.peering.next_time(), self.links.next_time(), save)
         return min((time for time in times if time is not None), default=None)
 
     def on_time(self) -> None:
@@ -60,6 +68,14 @@ class Peers:
         due = self.links.next_time()
         if due is not None and due <= now:
             self.links.dial()
+        if not 0 <= now - self._saved_at < SAVE_MS:
+            self._save(now)
+
+    def _save(self, now: int) -> None:
+        book = self.peering.book
+        if book.changes != self._saved:
+            remembering.keep_book(self._store, book.content())
+            self._saved, self._saved_at = book.changes, now
 
     def add(self, url: str) -> None:
         """An operator's peer: tried for ever, also after a restart."""
@@ -75,6 +91,8 @@ class Peers:
     def close(self) -> None:
         """No more messages."""
         self.links.close()
+        with suppress(sqlite3.Error):
+            self._save(self._clock())
 
 
 def own_url(host: str, port: int) -> str:

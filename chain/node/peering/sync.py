@@ -15,6 +15,7 @@ from chain import work
 from chain.blocks import Block
 from chain.errors import BadParent, BadRoot, ChainError, InvalidBlock
 from chain.node.core import Node
+from chain.node.peering.disputes import finals, look
 from chain.node.peering.headers import HeaderTree, Pending
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import (
@@ -82,13 +83,16 @@ class Sync:
 
     def behind(self, peer: Peer) -> bool:
         """Whether the peer claims a branch that we would take."""
-        return self._node.chain.entry(peer.status.head) is None and rank_of(peer.status) > rank_of(self.status())
+        if self._node.chain.entry(peer.status.head) is not None:
+            return False
+        return peer.disputes or rank_of(peer.status) > rank_of(self.status())
 
     # ------------------------------------------------------------------ headers
 
     def learn(self, peer: Peer, status: Status) -> bool:
         """Take note of where a peer says it is; False where that is a lie, and the peer is gone."""
         peer.status = status
+        look(self._node, peer)
         entry = self._node.chain.entry(status.head)
         if entry is not None:
             true = status_of(self._node.chain, entry)
@@ -126,7 +130,7 @@ class Sync:
             return
         headers = message.unpacked()
         try:
-            added = self.tree.add(headers, peer.id, now)
+            added = self.tree.add(headers, peer.id, now, message.status.final_height)
         except ChainError as error:
             self._punish(peer, f"a header against the rules: {error.code}: {error}")
             return
@@ -142,6 +146,9 @@ class Sync:
             if not asked or self.behind(peer):
                 self.ask_headers(peer)
             return
+        if added.disputed and not peer.other_chain:
+            peer.disputes = peer.other_chain = True
+            self._log("a peer is final on another branch; its votes are looked at", **finals(self._node, peer))
         if added.tip is not None:
             peer.best = added.tip
             peer.blocks.add(header.id for header in headers)
@@ -162,13 +169,7 @@ class Sync:
         peer.headers_at = now + self._limits.other_chain_ms
         if not peer.other_chain and self.behind(peer):
             peer.other_chain = True
-            self._log(
-                "a peer's branch leaves out our final block; it is not followed",
-                peer=peer.id,
-                its_head=peer.status.head,
-                its_final=f"{peer.status.final_height} {peer.status.final}",
-                our_final=f"{self._node.chain.final.height} {self._node.chain.final.id}",
-            )
+            self._log("a peer's branch leaves out our final block; it is not followed", **finals(self._node, peer))
 
     # ------------------------------------------------------------------ bodies
 
@@ -250,7 +251,7 @@ class Sync:
             if pending is None or not self.behind(peer):
                 continue
             claimed = peer.status.justified_height
-            shown = pending.work >= ours.work or claimed > self.status().justified_height
+            shown = peer.disputes or pending.work >= ours.work or claimed > self.status().justified_height
             if shown or self.tree.room(peer.id) < MAX_HEADERS:
                 key = (claimed, pending.work, -int(pending.id, 16))
                 found[pending.id] = max(found.get(pending.id, key), key)

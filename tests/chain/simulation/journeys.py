@@ -15,6 +15,7 @@ from chain.schema import Address
 from tests.chain.simulation.members import Crash, Member
 from tests.chain.simulation.scenarios import Cast, admitted, finish, populate
 from tests.chain.simulation.voters import MOMENTS, SendsFirst, Voter
+from tests.chain.simulation.watch import Violation
 from tests.chain.simulation.world import KEYS, OWNERS, World
 
 SENDS_FIRST, UNSYNCED = "send-before-write", "send-before-sync"
@@ -123,7 +124,7 @@ def gang(seed: int) -> World:
     for member in world.members.values():
         member.mines = False
     world.cut("a", "b")
-    cast = populate(world, votes=False)
+    populate(world, votes=False)
     sides = list(world.members.values())
     honest = rng.sample([Voter(world, key, sides[0]) for key in KEYS[2:4]], 2)
     for number in range(rng.randint(6, 8)):
@@ -134,9 +135,13 @@ def gang(seed: int) -> World:
             voter.home = member
             voter.vote()
     world.heal()
-    world.run(world.now - world.watch.start + rng.choice([500, 3_000]))
+    world.run(world.now - world.watch.start + 20_000, lambda: any(each.halted for each in sides))
     world.watch.check_proofs()
     if world.watch.conflict is None:
         raise AssertionError("the gang was to succeed")
-    assert cast.liars is None
+    halted = [each for each in sides if each.halted is not None]
+    if not halted:
+        raise Violation("the nodes are together again, and none has seen that both are final")
+    for member in halted:
+        world.watch.check_caught(member)
     return world

@@ -142,6 +142,15 @@ class Watch:
         if self.conflict is not None and not any(3 * each.weight_of(guilty) >= each.total for each in self.sets):
             raise Violation(f"{self.conflict}; and only {sorted(guilty)} are proven to have lied")
 
+    def check_caught(self, member: Member) -> None:
+        """A node that has stopped has itself the proof against a third of one of the sets, and against nobody else."""
+        reports = {report.validator: report for report in member.node.witness.reports}
+        for report in reports.values():
+            proof(report, self.genesis_id, self.params)
+        caught = set(reports)
+        if not caught <= self.lying or not any(3 * each.weight_of(caught) >= each.total for each in self.sets):
+            raise Violation(f"{member.name} has stopped, and has proof against {sorted(caught)} only")
+
     # ------------------------------------------------------------------ at the end
 
     def check_end(self, members: Iterable[Member], now: int) -> None:
