@@ -71,6 +71,15 @@ class View(Generic[T]):
 
 
 @dataclass(frozen=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    views: tuple[View[T], ...]
+    next: str | None
+    """The cursor for what follows; None at the end."""
+
+
+@dataclass(frozen=True)
 class NodeEvent:
     """One line of what happened on the head's branch."""
 

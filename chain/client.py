@@ -21,6 +21,7 @@ from chain.answers import (
     NodeEvent,
     NodeRefused,
     NodeUnavailable,
+    Page,
     TransactionRefused,
     View,
     WaitTimeout,
@@ -33,6 +34,7 @@ from chain.params import NETWORKS, Genesis, Params
 from chain.schema import Hash, from_object
 from chain.state import Account, Attested, Dataset, Finality, Job, Model, ValidatorSet, Version
 from chain.state.membership import Membership, Misconduct
+from chain.state.objects import JobState
 from chain.transactions import Payload, ReportMisconduct, Signed, VoteCheckpoint, body_of, sign
 from chain.transport import CBOR, Transport
 
@@ -40,12 +42,14 @@ from chain.transport import CBOR, Transport
 EXPIRES_IN_MS = 10 * 60 * 1000
 #: Seconds of one long poll; the node answers at its end with what there is.
 POLL_SECONDS = 20.0
+#: Which jobs a list has.
+Which = Literal["open", "all"] | JobState
 #: Seconds between two tries to reach a node that does not answer, in :meth:`NodeClient.follow`.
 RETRY_SECONDS = 0.5
 
 __all__ = [
-    "EventPage", "NodeClient", "NodeError", "NodeEvent", "NodeRefused", "NodeUnavailable", "TransactionRefused",
-    "View", "WaitTimeout",
+    "EventPage", "NodeClient", "NodeError", "NodeEvent", "NodeRefused", "NodeUnavailable", "Page",
+    "TransactionRefused", "View", "WaitTimeout",
 ]  # fmt: skip
 
 
@@ -146,6 +150,10 @@ class NodeClient(Transport):
     def dataset_views(self) -> list[View[Dataset]]:
         return self._views(Dataset, "/datasets")
 
+    def dataset_page(self, limit: int, cursor: str | None = None) -> Page[Dataset]:
+        """By name."""
+        return self._page(Dataset, "/datasets", {"limit": limit, "cursor": cursor})
+
     def model(self, name: str) -> Model | None:
         view = self.model_view(name)
         return view.value if view is not None else None
@@ -158,6 +166,10 @@ class NodeClient(Transport):
 
     def model_views(self) -> list[View[Model]]:
         return self._views(Model, "/models")
+
+    def model_page(self, limit: int, cursor: str | None = None) -> Page[Model]:
+        """By name."""
+        return self._page(Model, "/models", {"limit": limit, "cursor": cursor})
 
     def version(self, name: str, number: int) -> Version | None:
         view = self.version_view(name, number)
@@ -178,6 +190,10 @@ class NodeClient(Transport):
                 return []
             raise
 
+    def version_page(self, name: str, limit: int, cursor: str | None = None) -> Page[Version]:
+        """Versions of a model that there is, oldest first."""
+        return self._page(Version, f"/models/{_segment(name)}/versions", {"limit": limit, "cursor": cursor})
+
     def attested_view(self, name: str, number: int) -> View[Attested] | None:
         """Who attested a version; no sets in it where nobody did, None for an unknown version."""
         return self._view(Attested, f"/models/{_segment(name)}/versions/{number}/attestations")
@@ -190,12 +206,19 @@ class NodeClient(Transport):
         """The job; ``final`` says that the block which last changed it is final."""
         return self._view(Job, f"/jobs/{_segment(job)}")
 
-    def jobs(self, state: Literal["open", "all"] = "open") -> list[Job]:
-        """Jobs that are training or voting, or all; oldest first."""
+    def jobs(self, state: Which = "open") -> list[Job]:
+        """Jobs that are training or voting, or all, or those in one state; oldest first, all pages of them."""
         return [view.value for view in self.job_views(state)]
 
-    def job_views(self, state: Literal["open", "all"] = "open") -> list[View[Job]]:
+    def job_views(self, state: Which = "open") -> list[View[Job]]:
         return self._views(Job, "/jobs", {"state": state})
+
+    def job_page(
+        self, state: Which = "open", *, newest: bool = False, limit: int = 50, cursor: str | None = None
+    ) -> Page[Job]:
+        """Up to ``limit`` jobs behind ``cursor``, the oldest or the newest first; costs the same at any length."""
+        order = "newest" if newest else "oldest"
+        return self._page(Job, "/jobs", {"state": state, "order": order, "limit": limit, "cursor": cursor})
 
     def validators(self) -> ValidatorSet:
         return to_view(ValidatorSet, self._object("/validators")).value

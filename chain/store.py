@@ -1,4 +1,7 @@
-"""What a node keeps on disk: blocks, the head's branch, pending transactions, events, snapshots of the state.
+"""What a node keeps on disk: blocks, the head's branch, pending transactions, events, jobs that are over, names,
+snapshots of the state.
+
+Whatever is asked for, an index leads to it, so that answers cost the same however long the chain is.
 
 SQLite in WAL mode with ``synchronous=FULL``: what a :meth:`Store.write` block committed survives the death of
 the process and of the machine.  One writer; any thread may read beside it, each over a connection of its own.
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Version of the tables below; a database of another version is refused.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Snapshots kept: the newest, and one to fall back on.
 SNAPSHOTS_KEPT = 2
 
@@ -44,6 +47,14 @@ CREATE TABLE pending (
 CREATE TABLE events (
     seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, block TEXT NOT NULL, kind TEXT NOT NULL,
     undone INTEGER NOT NULL, time INTEGER NOT NULL, fields TEXT NOT NULL);
+-- Jobs that have left the state, as they last were (chain.state.jobs.compact), by the height that opened them.
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, height INTEGER NOT NULL, state TEXT NOT NULL,
+    data BLOB NOT NULL);
+CREATE INDEX jobs_by_height ON jobs (height, id);
+CREATE INDEX jobs_by_state ON jobs (state, height, id);
+-- Names that the head's branch has registered, by kind, to page through in order.
+CREATE TABLE names (kind TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
 CREATE TABLE snapshots (
     block TEXT PRIMARY KEY, height INTEGER NOT NULL, sha256 TEXT NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
 """
@@ -84,6 +95,16 @@ class Place:
     block: str
     height: int
     position: int
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """A job that has left the state, as DAG-CBOR; ``height`` is that of the block which opened it."""
+
+    id: str
+    height: int
+    state: str
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -211,6 +232,20 @@ class Store:
             [(e.seq, e.height, e.block, e.kind, int(e.undone), e.time, e.fields) for e in events],
         )
 
+    def put_jobs(self, jobs: Iterable[StoredJob]) -> None:
+        """Keep jobs that have left the state; one that is kept already is the same."""
+        self._writer.executemany(
+            "INSERT OR REPLACE INTO jobs (id, height, state, data) VALUES (?, ?, ?, ?)",
+            [(job.id, job.height, job.state, job.data) for job in jobs],
+        )
+
+    def put_names(self, names: Iterable[tuple[str, str]]) -> None:
+        """Keep registered names, each as (kind, name)."""
+        self._writer.executemany("INSERT OR IGNORE INTO names VALUES (?, ?)", names)
+
+    def drop_names(self, names: Iterable[tuple[str, str]]) -> None:
+        self._writer.executemany("DELETE FROM names WHERE kind = ? AND name = ?", names)
+
     def put_snapshot(self, snapshot: Snapshot) -> None:
         """Keep the newest snapshot and drop the oldest."""
         self._writer.execute(
@@ -249,10 +284,14 @@ class Store:
 
     def blocks_above(self, height: int) -> Iterator[StoredBlock]:
         """Blocks of all branches higher than ``height``, in the order in which they were accepted."""
-        rows = self._reader().execute(
-            "SELECT id, height, work, data FROM blocks WHERE height > ? ORDER BY number", (height,)
-        )
-        for row in rows:
+        # The numbers first: sorting whole blocks would read all of them at once.
+        rows = self._reader().execute("SELECT number FROM blocks WHERE height > ?", (height,)).fetchall()
+        for number in sorted(rows):
+            row = (
+                self._reader()
+                .execute("SELECT id, height, work, data FROM blocks WHERE number = ?", number)
+                .fetchone()
+            )
             yield StoredBlock(row[0], row[1], int(row[2]), row[3])
 
     def branch_at(self, height: int) -> str | None:
@@ -295,9 +334,53 @@ class Store:
         )
         return [StoredEvent(r[0], r[1], r[2], r[3], bool(r[4]), r[5], r[6]) for r in rows]
 
-    def snapshots(self) -> list[Snapshot]:
-        """Undamaged snapshots, newest first."""
+    def job(self, job: str) -> bytes | None:
+        """A job that has left the state."""
+        row = self._reader().execute("SELECT data FROM jobs WHERE id = ?", (job,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def has_job(self, job: str) -> bool:
+        """Whether this job has left the state."""
+        return self._reader().execute("SELECT 1 FROM jobs WHERE id = ?", (job,)).fetchone() is not None
+
+    def jobs(
+        self, state: str | None, after: tuple[int, str] | None, limit: int, newest: bool = False
+    ) -> Iterator[StoredJob]:
+        """Up to ``limit`` jobs that have left the state by (height, id), highest first if ``newest``.
+
+        ``state``: only those that ended so; ``after``: only those that come after this (height, id).
+        """
+        order, compare = ("DESC", "<") if newest else ("ASC", ">")
+        conditions = [] if state is None else ["state = ?"]
+        conditions += [] if after is None else [f"(height, id) {compare} (?, ?)"]
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        values = (*([] if state is None else [state]), *(after or ()), limit)
         rows = self._reader().execute(
-            "SELECT block, height, sha256, data FROM snapshots ORDER BY height DESC"
+            f"SELECT id, height, state, data FROM jobs {where} ORDER BY height {order}, id {order} LIMIT ?",  # noqa: S608
+            values,
         )
-        return [Snapshot(r[0], r[1], r[3]) for r in rows if hashlib.sha256(r[3]).hexdigest() == r[2]]
+        for row in rows:
+            yield StoredJob(*row)
+
+    def names(self, kind: str, after: str, limit: int) -> list[str]:
+        """Up to ``limit`` registered names of a kind behind ``after``, in order."""
+        rows = self._reader().execute(
+            "SELECT name FROM names WHERE kind = ? AND name > ? ORDER BY name LIMIT ?", (kind, after, limit)
+        )
+        return [str(row[0]) for row in rows]
+
+    def snapshot_height(self) -> int:
+        """Height of the newest snapshot; 0 where there is none."""
+        return int(self._reader().execute("SELECT coalesce(max(height), 0) FROM snapshots").fetchone()[0])
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Undamaged snapshots, newest first; each is read when it is its turn."""
+        rows = self._reader().execute("SELECT block FROM snapshots ORDER BY height DESC").fetchall()
+        for name in rows:
+            row = (
+                self._reader()
+                .execute("SELECT block, height, sha256, data FROM snapshots WHERE block = ?", name)
+                .fetchone()
+            )
+            if hashlib.sha256(row[3]).hexdigest() == row[2]:
+                yield Snapshot(row[0], row[1], row[3])

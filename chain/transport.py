@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from chain.answers import NodeRefused, NodeUnavailable, T, View, problem_of, to_view
+from chain.answers import NodeRefused, NodeUnavailable, Page, T, View, problem_of, to_view
 from chain.encoding import decode
 from chain.errors import InvalidEncoding
 
@@ -121,8 +121,12 @@ class Transport:
         found: list[View[T]] = []
         cursor: str | None = None
         while True:
-            answer = self._object(path, {**(params or {}), "limit": PAGE, "cursor": cursor})
-            found.extend(to_view(cls, {**answer, **item}) for item in answer["items"])
-            cursor = answer["next"]
+            page = self._page(cls, path, {**(params or {}), "limit": PAGE, "cursor": cursor})
+            found.extend(page.views)
+            cursor = page.next
             if cursor is None:
                 return found
+
+    def _page(self, cls: type[T], path: str, params: Mapping[str, Any]) -> Page[T]:
+        answer = self._object(path, params)
+        return Page(tuple(to_view(cls, {**answer, **item}) for item in answer["items"]), answer["next"])

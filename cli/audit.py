@@ -50,17 +50,20 @@ def audit(which: str, genesis: str | None, data: str, node: str | None, store: s
     name, _, version = which.partition("@")
     if version and not version.isdecimal():
         raise click.UsageError(f"{which!r}: expected MODEL or MODEL@NUMBER, for example iris@1")
+    number = int(version) if version else None
     known = Genesis.from_json(Path(genesis).read_text()) if genesis else None
     content = targets.store(data, store)
     try:
         with console.status("checking the chain") as status, _cache(data) as cache:
             chain = check_chain(
-                targets.node(data, node), known, lambda height, of: status.update(f"checking block {height} of {of}")
+                targets.node(data, node),
+                known,
+                lambda height, of: status.update(f"checking block {height} of {of}"),
+                name,
+                number,
             )
             status.update("training the updates again")
-            found = run_audit(
-                chain, name, int(version) if version else None, content, cache, lambda check: tell(console, check)
-            )
+            found = run_audit(chain, name, number, content, cache, lambda check: tell(console, check))
     except AuditError as error:
         raise click.ClickException(str(error)) from error
     finally:

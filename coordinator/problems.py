@@ -67,12 +67,12 @@ def conflict(detail: str) -> Problem:
 def from_node(error: NodeRefused) -> Problem:
     """What the node refused, with its own code and words."""
     status = error.status if error.status in (404, 409, 413, 429) else _STATUS.get(error.code, 400)
-    return _of_the_chain(status, error.code, error.detail)
+    return _of_the_chain(status, error.code, error.detail, error.problem.get("errors", ()))
 
 
-def _of_the_chain(status: int, code: str, detail: str) -> Problem:
+def _of_the_chain(status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> Problem:
     headers = _RETRY if status == 503 else None
-    return Problem(status, detail=detail, type=TYPE + code.replace("_", "-"), headers=headers)
+    return Problem(status, detail=detail, type=TYPE + code.replace("_", "-"), errors=errors, headers=headers)
 
 
 def from_content(error: ContentError) -> Problem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -264,7 +264,19 @@ class Predictors:
         return made
 
 
-def at_time(versions: Sequence[View[Version]], milliseconds: int) -> View[Version] | None:
-    """The version that was in service at a time: the newest that had been adopted by then."""
-    adopted = [view for view in versions if view.value.time <= milliseconds]
-    return max(adopted, key=lambda view: view.value.number, default=None)
+def at_time(
+    look: Callable[[int], View[Version] | None], count: int, milliseconds: int
+) -> View[Version] | None:
+    """The version that was in service at a time: the newest of `count` that had been adopted by then.
+
+    `look` shows one by its number. Later ones were adopted later, so a handful of looks finds it among any number.
+    """
+    low, high, found = 1, count, None
+    while low <= high:
+        middle = (low + high) // 2
+        view = look(middle)
+        if view is None or view.value.time > milliseconds:  # None: a reorganisation took it back meanwhile
+            high = middle - 1
+        else:
+            low, found = middle + 1, view
+    return found

@@ -48,6 +48,9 @@ class CheckedChain:
     state: State
     electorates: Mapping[str, ValidatorSet]
     """The set of validators that adopted each version, by "name@number": the set changes, a decision stands."""
+    jobs: Mapping[str, Job]
+    """By id, the jobs behind the version that the chain was checked for, and behind the one that it replaced: jobs
+    that are over leave the state."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,18 @@ class Audit:
         return "undecided" if self.foreign else "verified"
 
 
-def check_chain(client: NodeClient, genesis: Genesis | None, progress: Callable[[int, int], None]) -> CheckedChain:
+def check_chain(
+    client: NodeClient,
+    genesis: Genesis | None,
+    progress: Callable[[int, int], None],
+    model: str = "",
+    number: int | None = None,
+) -> CheckedChain:
     """Fetch every block from a node and apply it from the genesis on; nothing the node says is taken on trust.
 
     `genesis`: the document the auditor knows the network by; None takes the node's, which says nothing about who the
-    validators should be. Raises `AuditError` for a chain that does not hold.
+    validators should be. `model`, `number`: the version that is to be audited, None for the one in service; only its
+    jobs are kept on the way. Raises `AuditError` for a chain that does not hold.
     """
     own = genesis or client.genesis()
     if own.network not in NETWORKS:
@@ -113,6 +123,7 @@ def check_chain(client: NodeClient, genesis: Genesis | None, progress: Callable[
         raise AuditError(f"the node's network starts at {told['genesis']}, the genesis given at {chain.genesis_id}")
     transactions = 0
     electorates: dict[str, ValidatorSet] = {}
+    jobs: dict[str, Job] = {}
     for height in range(1, int(told["height"]) + 1):
         data = client.raw_block(height)
         if data is None:
@@ -129,15 +140,29 @@ def check_chain(client: NodeClient, genesis: Genesis | None, progress: Callable[
             if event.kind == "adopted":
                 key = version_key(str(event.fields["model"]), int(str(event.fields["version"])))
                 electorates[key] = chain.head.state.validators
+                version = chain.head.state.versions[key]
+                if version.model == model and (number is None or version.number <= number):
+                    jobs = _jobs_behind(version, chain.head.state, jobs)
         progress(height, int(told["height"]))
     head = chain.head
     return CheckedChain(
-        own.network, chain.genesis_id, head.height, head.id, chain.final.height, transactions, head.state, electorates
-    )
+        own.network, chain.genesis_id, head.height, head.id, chain.final.height, transactions, head.state, electorates,
+        jobs,
+    )  # fmt: skip
 
 
-def find_version(state: State, name: str, number: int | None) -> tuple[Model, Version, Job]:
+def _jobs_behind(version: Version, state: State, known: Mapping[str, Job]) -> dict[str, Job]:
+    """The jobs of a version just adopted and of the one that it replaces, which is among those `known`."""
+    jobs: dict[str, Job] = {version.job: state.jobs[version.job]}
+    replaced = state.versions.get(version_key(version.model, version.replaces))
+    if replaced is not None:
+        jobs[replaced.job] = known[replaced.job]
+    return jobs
+
+
+def find_version(chain: CheckedChain, name: str, number: int | None) -> tuple[Model, Version, Job]:
     """The model, its version (None: the one in service) and the job behind it. Raises `AuditError`."""
+    state = chain.state
     model = state.models.get(name)
     if model is None:
         raise AuditError(f"the chain has no model {name!r}; it has {', '.join(sorted(state.models)) or 'none'}")
@@ -145,7 +170,9 @@ def find_version(state: State, name: str, number: int | None) -> tuple[Model, Ve
     version = state.versions.get(version_key(name, wanted))
     if version is None:
         raise AuditError(f"model {name} has no version {wanted or 'in service'}; it has {model.versions} in all")
-    return model, version, state.jobs[version.job]
+    if version.job not in chain.jobs:
+        raise AuditError(f"the jobs behind {name}@{version.number} were not kept: check the chain for that version")
+    return model, version, chain.jobs[version.job]
 
 
 def audit(
@@ -163,7 +190,7 @@ def audit(
     from learning.environment import environment_id
 
     state = chain.state
-    model, version, job = find_version(state, name, number)
+    model, version, job = find_version(chain, name, number)
     try:
         recipe = recipe_of(job, model, state.datasets.get)
         replay = Replayer(open_session(recipe, store, cache), store, environment_id(), progress).replay(job)
@@ -200,7 +227,7 @@ def _compare(
         found.append(Comparison("candidate", version.candidate, "nothing: the last round could not be aggregated"))
     replaced = state.versions.get(version_key(model.name, version.replaces)) if version.replaces else None
     if replaced is not None:
-        made_by = state.jobs[replaced.job]
+        made_by = chain.jobs[replaced.job]
         baseline = score_of_version(recipe, made_by, replaced.candidate, store, cache, open_session)
         found.append(Comparison(f"score of version {replaced.number}", _micro(version.baseline), _micro(baseline)))
         if replay.score is not None:

@@ -6,12 +6,13 @@ Each is shown with whether it is final: whether the last final block's state has
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flask import Blueprint, Response
 
-from chain.node.http import MAX_PAGE, PAGE, answer, arguments, choice, integer, not_found
+from chain.node.http import MAX_PAGE, PAGE, answer, arguments, bad, choice, integer, not_found
+from chain.node.listing import WHICH, Key
 from chain.node.service import Service
 from chain.schema import to_object
 from chain.state import Account, Attested, Job, State, version_key
@@ -19,6 +20,7 @@ from chain.state.membership import escrowed
 from chain.tree import Entry
 
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
+_HEIGHT = re.compile(r"[0-9]{1,15}")
 #: Finds an object in a state; None where there is none.
 Look = Callable[[State], Any]
 
@@ -26,7 +28,7 @@ Look = Callable[[State], Any]
 def blueprint(service: Service) -> Blueprint:
     """The routes."""
     routes = Blueprint("state", __name__)
-    chain = service.node.chain
+    chain, listing = service.node.chain, service.node.listing
 
     def one(what: str, name: str, look: Look) -> Response:
         arguments()
@@ -45,9 +47,8 @@ def blueprint(service: Service) -> Blueprint:
         limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
         head, final = chain.head, chain.final
         rows = getattr(head.state, table)
-        names = sorted(name for name in rows if name > given.get("cursor", ""))
-        page = [(rows[name], _row(table, name)) for name in names[:limit]]
-        return many(page, names[limit - 1] if len(names) > limit else None, head, final)
+        names, following = listing.names(table, given.get("cursor", ""), limit)
+        return many([(rows[name], _row(table, name)) for name in names if name in rows], following, head, final)
 
     @routes.get("/accounts/<address>")
     def account(address: str) -> Response:
@@ -108,19 +109,24 @@ def blueprint(service: Service) -> Blueprint:
 
     @routes.get("/jobs")
     def jobs() -> Response:
-        given = arguments("state", "limit", "cursor")
+        given = arguments("state", "order", "limit", "cursor")
         limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
-        which = choice(given, "state", ("open", "all"))
+        which = choice(given, "state", WHICH)
+        newest = choice(given, "order", ("oldest", "newest")) == "newest"
+        after = job_key(given)
         head, final = chain.head, chain.final
-        state = head.state
-        found = state.jobs.values() if which == "all" else [state.jobs[key] for key in state.open_jobs]
-        ordered = sorted((job for job in found if _job_key(job) > given.get("cursor", "")), key=_job_key)
-        page = [(each, _row("jobs", each.id)) for each in ordered[:limit]]
-        return many(page, _job_key(ordered[limit - 1]) if len(ordered) > limit else None, head, final)
+        found, following = listing.jobs(head.state, which, after, limit, newest)
+        items = [shown_job(job, final) for job in found]
+        return answer({**stand(head, final), "items": items, "next": following and _job_cursor(following)})
 
     @routes.get("/jobs/<identifier>")
     def job(identifier: str) -> Response:
-        return one("a job", identifier, _row("jobs", identifier))
+        arguments()
+        head, final = chain.head, chain.final
+        found = listing.job(head.state, identifier)
+        if found is None:
+            raise not_found("a job", identifier)
+        return answer({**stand(head, final), **shown_job(found, final)})
 
     @routes.get("/validators")
     def validators() -> Response:
@@ -137,9 +143,27 @@ def _row(table: str, key: str) -> Look:
     return lambda state: getattr(state, table).get(key)
 
 
-def _job_key(job: Job) -> str:
-    """Jobs in the order of their blocks; text, so that it serves as a cursor."""
-    return f"{job.height:012d}-{job.id}"
+def _job_cursor(key: Key) -> str:
+    """Where a page of jobs ended: their order is that of their blocks."""
+    return f"{key[0]}-{key[1]}"
+
+
+def job_key(given: Mapping[str, str]) -> Key | None:
+    """The query parameter ``cursor`` of a list of jobs."""
+    text = given.get("cursor")
+    if text is None:
+        return None
+    height, dash, identifier = text.partition("-")
+    if not (_HEIGHT.fullmatch(height) and dash):
+        raise bad("cursor", "what the answer before gave as next", text)
+    return int(height), identifier
+
+
+def shown_job(job: Job, final: Entry) -> dict[str, Any]:
+    """A job and whether it is final: what is closed stays so once the block that closed it is final."""
+    if job.closed_height is None:
+        return item(job, _row("jobs", job.id), final)
+    return {"value": to_object(job), "final": job.closed_height <= final.height}
 
 
 def stand(head: Entry, final: Entry) -> dict[str, Any]:

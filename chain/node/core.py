@@ -16,9 +16,10 @@ from chain.node.events import block_events
 from chain.node.interface import Clock, Task, Transport
 from chain.node.loading import load, stored
 from chain.node.taking import Taking
+from chain.node.writing import connect, disconnect
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash
-from chain.state import next_deadline
+from chain.state import State, next_deadline
 from chain.store import Snapshot, Store
 from chain.tree import Entry, Kind, Result, Tree
 
@@ -52,7 +53,7 @@ class Node(Taking):
         self.miner = miner
         self._renewal_ms = pacing.renewal_ms(params)
         self._seq = store.last_seq()
-        self._snapshot_height = max((each.height for each in store.snapshots()), default=0)
+        self._snapshot_height = store.snapshot_height()
         self._miners: tuple[Hash, frozenset[Address]] | None = None
         self._task: Task | None = None
         self._task_since = 0
@@ -103,9 +104,9 @@ class Node(Taking):
             for entry in result.accepted:
                 self._store.put_block(stored(entry))
             for entry in result.disconnected:
-                self._store.set_disconnected(entry.height, entry.id, _transactions(entry))
-            for entry in result.connected:
-                self._store.set_connected(entry.height, entry.id, _transactions(entry))
+                disconnect(self._store, entry)
+            for before, entry in zip(self._parents(result), result.connected, strict=True):
+                connect(self._store, before, entry)
             self._forget_gone()
             self._store.drop_pending(included)
             self._store.put_pending([(signed.id, self._clock(), signed.data) for signed in returned])
@@ -130,6 +131,16 @@ class Node(Taking):
             self._refresh()
         self.transport.blocks([entry.block for entry in result.accepted])
         self._keep_evidence()
+
+    def _parents(self, result: Result) -> list[State]:
+        """The states that the connected blocks were made on."""
+        if not result.connected:
+            return []
+        # As the tree was before: what it is to be may have forgotten this one already.
+        first = self.chain.entry(result.connected[0].parent)
+        if first is None:
+            raise LookupError(f"the parent of block {result.connected[0].id} is not kept: the tree is damaged")
+        return [first.state, *(entry.state for entry in result.connected[:-1])]
 
     # ------------------------------------------------------------------ mining
 
@@ -228,8 +239,3 @@ class Node(Taking):
         if result.kind is not Kind.NEW_HEAD and result.reason is not None:
             raise result.reason
         return result
-
-
-def _transactions(entry: Entry) -> list[str]:
-    """Ids of the block's transactions, in order."""
-    return [signed.id for signed in entry.block.transactions]

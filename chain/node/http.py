@@ -75,7 +75,7 @@ def integer(given: Mapping[str, str], name: str, default: int, low: int, high: i
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and low <= int(text) <= high):
-        raise _bad(name, f"an integer from {low} to {high}", text)
+        raise bad(name, f"an integer from {low} to {high}", text)
     return int(text)
 
 
@@ -87,7 +87,7 @@ def seconds(given: Mapping[str, str], name: str, high: float) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= high:
-        raise _bad(name, f"seconds from 0 to {high:g}", text)
+        raise bad(name, f"seconds from 0 to {high:g}", text)
     return value
 
 
@@ -95,10 +95,11 @@ def choice(given: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
     """A query parameter as one of ``choices``, the first by default."""
     text = given.get(name, choices[0])
     if text not in choices:
-        raise _bad(name, f"one of {', '.join(choices)}", text)
+        raise bad(name, f"one of {', '.join(choices)}", text)
     return text
 
 
-def _bad(name: str, expected: str, came: str) -> Refused:
+def bad(name: str, expected: str, came: str) -> Refused:
+    """400 for a query parameter."""
     message = f"expected {expected}, came {came[:100]!r}"
     return Refused(400, "invalid_parameter", f"{name}: {message}", None, [{"field": name, "message": message}])

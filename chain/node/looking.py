@@ -9,6 +9,7 @@ from chain.blocks import Block, Header
 from chain.errors import ChainError
 from chain.mempool import Mempool
 from chain.node.interface import Standing, Status
+from chain.node.listing import Listing
 from chain.params import Params
 from chain.store import Store
 from chain.transactions import Signed
@@ -21,6 +22,7 @@ class Looking:
     params: Params
     chain: Blockchain
     pool: Mempool
+    listing: Listing
     _store: Store
     _dropped: OrderedDict[str, tuple[Signed, ChainError]]
     _seq: int

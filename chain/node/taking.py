@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from chain.blockchain import Blockchain
-from chain.errors import ChainError, NotYet, Unknown
+from chain.errors import ChainError, Conflict, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node import remembering
 from chain.node.interface import Alone, Clock, Receipt, Transport
+from chain.node.listing import Listing
 from chain.node.looking import Looking
 from chain.node.witness import Witness
 from chain.params import Params
@@ -28,6 +29,7 @@ DRAFT_MS = 50
 DROPPED_KEPT = 10_000
 DROPPED_BYTES = 16 * 1024 * 1024
 
+
 class Taking(Looking):
     """What it inherits only looks, and any thread may."""
 
@@ -37,6 +39,7 @@ class Taking(Looking):
         """Nothing waits yet."""
         self.params = params
         self.chain = chain
+        self.listing = Listing(store)
         self._store = store
         self._clock = clock
         self.transport: Transport = Alone() if transport is None else transport
@@ -123,8 +126,7 @@ class Taking(Looking):
     def _admit(self, signed: Signed, now: int, again: bool = False) -> None:
         if self._draft is None:
             self._refresh()
-        assert self._draft is not None  # noqa: S101 - _refresh makes it
-        check = self._again if again else self._draft.add
+        check = self._again if again else self._check
         self.pool.add(signed, max(now, self.head.time + 1), check, known=again)
         if isinstance(signed.payload, VoteCheckpoint):
             self._votes_since = self._clock()
@@ -161,11 +163,22 @@ class Taking(Looking):
         if since is not None and self._work_since is not None:
             self._work_since = since
 
-    def _again(self, signed: Signed) -> None:
-        """Check once more what was acknowledged: what it names may have left the branch, and may come back."""
+    def _check(self, signed: Signed) -> None:
+        """Whether the next block could hold it; of a job that has left the state, this node knows that it is over."""
         assert self._draft is not None  # noqa: S101 - made by who asks
         try:
             self._draft.add(signed)
+        except Unknown as error:
+            job = str(getattr(signed.payload, "job", ""))
+            if job in self.head.state.closed_jobs or self._store.has_job(job):  # it leaves with the next block, or has
+                expected = "a job that is open, or closed and not yet final"
+                raise Conflict(expected, "one that is over for good", "body.payload.job") from error
+            raise
+
+    def _again(self, signed: Signed) -> None:
+        """Check once more what was acknowledged: what it names may have left the branch, and may come back."""
+        try:
+            self._check(signed)
         except Unknown as error:
             raise NotYet(error.expected, error.found, error.where) from error
 

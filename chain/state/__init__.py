@@ -5,6 +5,7 @@ from chain.state.attested import Attestation, Attested, AttestedBy
 from chain.state.electorate import Admission, PendingSet, Phase, Slashed
 from chain.state.events import Event
 from chain.state.explain import WaitingFor, explain
+from chain.state.jobs import compacted
 from chain.state.models import version_key
 from chain.state.objects import (
     Account,
@@ -68,6 +69,7 @@ __all__ = [
     "WaitingFor",
     "apply_block",
     "check",
+    "compacted",
     "explain",
     "genesis_state",
     "next_deadline",

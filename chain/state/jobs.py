@@ -1,18 +1,18 @@
-"""A job's opening, its cancelling, and what blocks alone do to it: drawing the seed, deadlines."""
+"""A job's opening, its cancelling, and what blocks alone do to it: drawing the seed, deadlines, leaving the state."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
 
-from chain.errors import Conflict, Forbidden, NotYet
+from chain.errors import Conflict, Forbidden, NotYet, Unknown
 from chain.schema import Hash
 from chain.state.context import Context, Origin, existing, require, shorten
 from chain.state.explain import missed_round, missed_vote
 from chain.state.objects import Job, JobState, Round
 from chain.state.rewards import give_back, hold
 from chain.state.rounds import close_round, open_round
-from chain.state.tables import JOBS, MODELS, OPEN_JOBS
+from chain.state.tables import CLOSED_JOBS, JOBS, MODELS, OPEN_JOBS, State
 from chain.transactions import CancelJob, OpenJob
 
 #: Longest reason that a job is given, in characters.
@@ -82,8 +82,11 @@ def apply_cancel_job(context: Context, origin: Origin, payload: CancelJob) -> No
 
 
 def find(context: Context, job_id: str) -> Job:
-    """The job.  Raises ``Unknown``."""
-    return existing(context.draft.get(JOBS, job_id), "job", job_id)
+    """The job.  Raises ``Unknown`` for one that never was, and for one that is over for good (:func:`compact`)."""
+    job = context.draft.get(JOBS, job_id)
+    if job is None:
+        raise Unknown("a job that is open, or closed and not yet final", repr(job_id), "body.payload.job")
+    return job
 
 
 def training(context: Context, job_id: str, attempt: int, round_index: int) -> tuple[Job, Round]:
@@ -112,12 +115,37 @@ def _at(what: str, found: int, current: int) -> None:
 
 
 def save(context: Context, job: Job) -> None:
-    """Put the job into the state, and into the index of open jobs when it is open."""
+    """Put the job into the state, and into the index of open jobs or of closed ones."""
     context.draft.put(JOBS, job.id, job)
-    if job.is_open:
+    if job.closed_height is None:
         context.draft.put(OPEN_JOBS, job.id, due(job))
-    elif context.draft.get(OPEN_JOBS, job.id) is not None:
+    else:
         context.draft.remove(OPEN_JOBS, job.id)
+        context.draft.put(CLOSED_JOBS, job.id, job.closed_height)
+
+
+def compact(context: Context) -> None:
+    """Let jobs leave the state whose closing is final by the parent's state: nothing can change them any more.
+
+    No transaction is about a closed job but to be refused, so nothing in the transition misses them.  At most as many
+    leave with one block as a block can open, so that the work is bounded and what waits never grows for good; those
+    closed first leave first.
+    """
+    base = context.draft.base
+    final_height = base.finality.final_height
+    over = sorted((height, key) for key, height in base.closed_jobs.items() if height <= final_height)
+    for _, key in over[: context.params.max_block_transactions]:
+        context.draft.remove(JOBS, key)
+        context.draft.remove(CLOSED_JOBS, key)
+
+
+def compacted(before: State, after: State) -> tuple[Job, ...]:
+    """The jobs that left the state with one block, as they last were, in the order of their ids.
+
+    ``before``: the state of the block's parent, ``after``: the block's.
+    """
+    gone = (key for key in before.closed_jobs if key not in after.closed_jobs)
+    return tuple(before.jobs[key] for key in sorted(gone))
 
 
 def due(job: Job) -> int:

@@ -29,7 +29,7 @@ NO_HASH: Final = Hash("0" * 64)
 #: The key in tables that hold a single object.
 ONLY: Final = "all"
 
-_SNAPSHOT_FORMAT = 2
+_SNAPSHOT_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,12 @@ DATASETS: Final = Table("datasets", Dataset)
 MODELS: Final = Table("models", Model)
 #: Keyed ``name@number``.
 VERSIONS: Final = Table("versions", Version)
+#: Open jobs, and closed ones until that is final.
 JOBS: Final = Table("jobs", Job)
 #: Open jobs and the time from which the job's next step needs no transaction, only a block.
 OPEN_JOBS: Final = Table("open_jobs", int)
+#: Jobs that are closed, which is not final yet, and the height of the block that closed them.
+CLOSED_JOBS: Final = Table("closed_jobs", int)
 #: Ids of transactions and when they expire; after that the id is forgotten, and the transaction refused as
 #: expired.
 IDS: Final = Table("ids", int)
@@ -79,8 +82,8 @@ ATTESTATIONS: Final = Table("attestations", Attested)
 TABLES: Final[dict[str, Table[Any]]] = {
     table.name: table
     for table in (
-        ACCOUNTS, DATASETS, MODELS, VERSIONS, JOBS, OPEN_JOBS, IDS, VALIDATORS, PENDING_SET, PHASES, ADMISSIONS,
-        SLASHED, ENGAGEMENTS, NUMBERS, FINALITY, VOTERS, LINKS, JUSTIFIED, ATTESTATIONS,
+        ACCOUNTS, DATASETS, MODELS, VERSIONS, JOBS, OPEN_JOBS, CLOSED_JOBS, IDS, VALIDATORS, PENDING_SET, PHASES,
+        ADMISSIONS, SLASHED, ENGAGEMENTS, NUMBERS, FINALITY, VOTERS, LINKS, JUSTIFIED, ATTESTATIONS,
     )
 }  # fmt: skip
 
@@ -139,13 +142,21 @@ class State:
 
     @property
     def jobs(self) -> immutables.Map[str, Job]:
-        """All jobs by id."""
+        """Jobs by id: the open ones, and those closed by a block that is not final yet by this state.
+
+        What is closed and final has left the state, but for the last block or so (:func:`chain.state.jobs.compact`).
+        """
         return self.table(JOBS)
 
     @property
     def open_jobs(self) -> immutables.Map[str, int]:
         """Ids of open jobs with the block time from which their next step needs only a block."""
         return self.table(OPEN_JOBS)
+
+    @property
+    def closed_jobs(self) -> immutables.Map[str, int]:
+        """Ids of closed jobs that are still in the state, with the height of the block that closed them."""
+        return self.table(CLOSED_JOBS)
 
     @property
     def validators(self) -> ValidatorSet:

@@ -110,7 +110,7 @@ class BlockDraft:
     def __init__(
         self, state: State, *, parent: str, height: int, time: int, params: Params, ancestor: Ancestor
     ) -> None:
-        """Begin the block: seeds, deadlines, forgotten ids.
+        """Begin the block: what is over is forgotten, seeds are drawn, deadlines pass.
 
         ``parent`` is the parent block's id, ``height`` and ``time`` are the new block's.  Raises
         ``ValueError`` when they do not follow ``state``; the caller has checked the header by then.
@@ -126,6 +126,7 @@ class BlockDraft:
         if height == 1:
             checkpoints.bind_genesis(self._context)
         accounts.forget_ids(self._context)
+        jobs.compact(self._context)
         self._worked = sets.begin_block(self._context)
         if self._worked:
             votes.recount(self._context)

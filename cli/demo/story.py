@@ -258,7 +258,7 @@ def audit(scene: Scene, version: int) -> dict[str, Any]:
 
     console = scene.teller.console
     try:
-        chain = check_chain(scene.node, scene.genesis, lambda height, of: None)
+        chain = check_chain(scene.node, scene.genesis, lambda height, of: None, MODEL, version)
         cache = scene.options.data.cache("audit")
         found = run(chain, MODEL, version, scene.store, cache, lambda check: tell(console, check))
     except AuditError as error:

@@ -25,7 +25,7 @@ from coordinator.documents import (
     ValidatorsDocument,
 )
 from coordinator.problems import TYPE, bad_field, unknown
-from coordinator.routes.paging import STREAM
+from coordinator.routes.streams import STREAM
 from runtime.problems import Problem
 from runtime.serving import ServerEvent, sse
 

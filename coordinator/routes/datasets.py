@@ -8,14 +8,12 @@ from apiflask import APIBlueprint
 from flask import request
 from pydantic import ValidationError
 
-from chain.client import View
 from chain.state.objects import Dataset
 from coordinator import schemas, views
 from coordinator.context import Services, services
 from coordinator.documents import ColumnDocument, DatasetDocument, DatasetList
 from coordinator.problems import bad_field, from_pydantic, unknown
 from coordinator.registering import as_v1, register_dataset
-from coordinator.routes.paging import page
 from coordinator.settings import FORM_BYTES
 from ipfs.errors import ContentError
 from runtime.problems import Problem
@@ -84,14 +82,9 @@ def _register(
 @blueprint.doc(summary="All datasets")
 def every(query_data: schemas.Paging) -> DatasetList:
     found = services()
-    items = sorted(found.node.dataset_views(), key=lambda view: view.value.name)
-    chosen, following = page(items, query_data.limit, query_data.cursor, _name)
-    documents = [views.dataset_document(view, _columns(found, view.value)[0]) for view in chosen]
-    return {"datasets": documents, "next": following}
-
-
-def _name(view: View[Dataset]) -> str:
-    return view.value.name
+    page = found.node.dataset_page(query_data.limit, query_data.cursor)
+    documents = [views.dataset_document(view, _columns(found, view.value)[0]) for view in page.views]
+    return {"datasets": documents, "next": page.next}
 
 
 @blueprint.get("/<name>")

@@ -21,7 +21,7 @@ from coordinator.follower import Follower
 from coordinator.opening import open_job
 from coordinator.paying import payouts
 from coordinator.problems import bad_field, unknown
-from coordinator.routes.paging import STREAM, page
+from coordinator.routes.streams import STREAM
 from runtime.serving import ServerEvent, sse
 
 blueprint = APIBlueprint(
@@ -49,15 +49,12 @@ def add(json_data: schemas.JobIn) -> tuple[JobAccepted, int, dict[str, str]]:
 @blueprint.doc(summary="Jobs, newest first")
 def every(query_data: schemas.JobQuery) -> JobList:
     found = services()
-    wanted = query_data.state or "all"
-    items = found.node.job_views("open" if wanted == "open" else "all")
-    if wanted not in ("open", "all"):
-        items = [view for view in items if view.value.state == wanted]
-    items.sort(key=lambda view: (view.value.height, view.value.id), reverse=True)
-    chosen, following = page(items, query_data.limit, query_data.cursor, lambda view: view.value.id)
+    page = found.node.job_page(
+        query_data.state or "all", newest=True, limit=query_data.limit, cursor=query_data.cursor
+    )
     validators, now = found.node.validators(), int(time.time() * 1000)
-    documents = [views.job_document(view, validators, now, payouts(found.node, view.value)) for view in chosen]
-    return {"jobs": documents, "next": following}
+    documents = [views.job_document(view, validators, now, payouts(found.node, view.value)) for view in page.views]
+    return {"jobs": documents, "next": page.next}
 
 
 @blueprint.get("/<job>")

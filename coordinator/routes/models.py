@@ -23,7 +23,6 @@ from coordinator.documents import (
 )
 from coordinator.problems import bad_field, unknown
 from coordinator.registering import Policy, register_model
-from coordinator.routes.paging import page
 from coordinator.serving import at_time
 from runtime.problems import Problem
 
@@ -66,9 +65,8 @@ def add(json_data: schemas.ModelIn) -> tuple[ModelAccepted, int]:
 @blueprint.doc(summary="All registered models")
 def every(query_data: schemas.Paging) -> ModelList:
     found = services()
-    items = sorted(found.node.model_views(), key=_name)
-    chosen, following = page(items, query_data.limit, query_data.cursor, _name)
-    return {"models": [_document(found, view) for view in chosen], "next": following}
+    page = found.node.model_page(query_data.limit, query_data.cursor)
+    return {"models": [_document(found, view) for view in page.views], "next": page.next}
 
 
 @blueprint.get("/<name>")
@@ -80,7 +78,9 @@ def one(name: str, query_data: schemas.ModelQuery) -> ModelDocument:
     view = _model(found, name)
     if query_data.at is None:
         return _document(found, view)
-    version = at_time(found.node.version_views(name), _milliseconds(query_data.at))
+    version = at_time(
+        lambda number: found.node.version_view(name, number), view.value.versions, _milliseconds(query_data.at)
+    )
     shown = views.version_document(version, view.value.in_service) if version is not None else None
     return views.model_document(view, shown)
 
@@ -101,9 +101,8 @@ def _milliseconds(text: str) -> int:
 def versions(name: str, query_data: schemas.Paging) -> VersionList:
     found = services()
     model = _model(found, name).value
-    items = found.node.version_views(name)
-    chosen, following = page(items, query_data.limit, query_data.cursor, lambda view: str(view.value.number))
-    return {"versions": [views.version_document(v, model.in_service) for v in chosen], "next": following}
+    page = found.node.version_page(name, query_data.limit, query_data.cursor)
+    return {"versions": [views.version_document(v, model.in_service) for v in page.views], "next": page.next}
 
 
 @blueprint.get("/<name>/versions/<int:number>")
@@ -159,10 +158,6 @@ def predict(name: str, json_data: schemas.PredictIn) -> Prediction:
 )
 def evaluation(name: str) -> Evaluation:
     return services().predictors.evaluation(name)
-
-
-def _name(view: View[Model]) -> str:
-    return view.value.name
 
 
 def _model(found: Services, name: str) -> View[Model]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import sqlite3
 import threading
 
@@ -9,7 +11,7 @@ import pytest
 
 from chain.params import DEVELOPMENT, Genesis
 from chain.schema import Address
-from chain.store import Place, Snapshot, Store, StoredBlock, StoredEvent, StoreError
+from chain.store import Place, Snapshot, Store, StoredBlock, StoredEvent, StoredJob, StoreError
 from chain.tree import genesis_entry
 
 
@@ -43,7 +45,7 @@ def test_what_is_written_is_read(store):
 
 def test_what_was_never_written_is_none(store):
     assert store.meta("x") is store.block("x") is store.branch_at(1) is store.included("x") is None
-    assert store.pending() == store.events(0, 5) == store.snapshots() == []
+    assert store.pending() == store.events(0, 5) == list(store.snapshots()) == []
     assert store.last_seq() == 0
 
 
@@ -80,18 +82,79 @@ def test_the_order_of_connecting_first_does_not_matter(store):
     assert store.included("t") == Place("b", 1, 0)
 
 
-def test_leaving_the_branch_costs_what_the_block_holds_whatever_the_chain_holds(store):
-    """No statement scans a table: the plan of each is a search by a key."""
+def test_every_statement_finds_what_it_is_about_by_an_index(store):
+    """So nothing costs more because the chain is longer; what waits and the two snapshots may be read whole."""
     said: list[str] = []
+    connection = store._reader()
+    store._writer.set_trace_callback(said.append)
+    connection.set_trace_callback(said.append)
     with store.write():
-        store.set_connected(1, "a", ["t"])
-        store._writer.set_trace_callback(said.append)
-        store.set_disconnected(1, "a", ["t"])
-        store._writer.set_trace_callback(None)
-    assert len(said) == 2
+        store.set_meta("genesis", "text")
+        store.put_block(block("b1", 1))
+        store.set_connected(1, "b1", ["t1"])
+        store.set_disconnected(1, "b1", ["t1"])
+        store.put_pending([("t3", 7, b"three")])
+        store.drop_pending(["t3"])
+        store.put_events([StoredEvent(1, 1, "b1", "transfer", False, 5, "{}")])
+        store.put_jobs([job("j1", 1)])
+        store.put_names([("models", "iris")])
+        store.drop_names([("models", "iris")])
+        store.put_snapshot(Snapshot("b1", 1, b"state"))
+    for find in (store.meta, store.block, store.header, store.branch_height, store.included, store.job, store.has_job):
+        find("b1")
+    store.branch_at(1)
+    store.headers(0, 5)
+    store.events(0, 5)
+    store.names("models", "a", 5)
+    for state, after, newest in itertools.product((None, "adopted"), (None, (1, "j")), (True, False)):
+        list(store.jobs(state, after, 5, newest))
+    list(store.blocks_above(0))
+    store.last_seq()
+    store.pending()
+    store.snapshot_height()
+    list(store.snapshots())
+    store._writer.set_trace_callback(None)
+    connection.set_trace_callback(None)
+    assert len({statement.split("(")[0] for statement in said}) > 25
     for statement in said:
-        plan = store._writer.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
-        assert [row[3].split()[0] for row in plan] == ["SEARCH"], (statement, plan)
+        if statement.split()[0] not in ("BEGIN", "COMMIT", "INSERT"):
+            for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall():
+                whole = re.fullmatch(r"SCAN (pending|snapshots)|SCAN jobs USING INDEX jobs_by_height", step[3])
+                few = "snapshots" in statement
+                assert step[3].startswith("SEARCH ") or whole or few, (statement, step[3])
+
+
+def job(name: str, height: int, state: str = "adopted") -> StoredJob:
+    return StoredJob(name, height, state, name.encode())
+
+
+def test_jobs_come_by_height_and_id_from_either_end(store):
+    kept = [job("a", 1), job("c", 1, "failed"), job("b", 2), job("d", 9, "failed")]
+    with store.write():
+        store.put_jobs(reversed(kept))
+        store.put_jobs(kept[:2])  # again, after a reorganisation
+    assert list(store.jobs(None, None, 9)) == kept
+    assert list(store.jobs(None, None, 9, newest=True)) == kept[::-1]
+    assert list(store.jobs(None, (1, "a"), 2)) == kept[1:3]
+    assert list(store.jobs(None, (2, "b"), 9, newest=True)) == kept[1::-1]
+    assert list(store.jobs("failed", None, 9)) == [kept[1], kept[3]]
+    assert list(store.jobs("failed", (9, "d"), 9, newest=True)) == [kept[1]]
+    assert list(store.jobs("expired", None, 9)) == []
+    assert store.job("b") == b"b"
+    assert store.job("z") is None
+    assert store.has_job("d")
+    assert not store.has_job("z")
+
+
+def test_names_come_in_order_until_they_are_dropped(store):
+    with store.write():
+        store.put_names([("models", "b"), ("models", "a"), ("datasets", "a"), ("models", "c")])
+        store.put_names([("models", "b")])
+        store.drop_names([("models", "c"), ("datasets", "z")])
+    assert store.names("models", "", 9) == ["a", "b"]
+    assert store.names("models", "a", 9) == ["b"]
+    assert store.names("models", "", 1) == ["a"]
+    assert store.names("datasets", "", 9) == ["a"]
 
 
 def test_blocks_come_in_the_order_of_their_acceptance(store):

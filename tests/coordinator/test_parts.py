@@ -13,8 +13,6 @@ from types import SimpleNamespace
 
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chain.client import EventPage, NodeEvent, NodeRefused, NodeUnavailable
 from chain.keys import Key
@@ -25,11 +23,9 @@ from coordinator.dispatch import Dispatcher
 from coordinator.follower import Follower
 from coordinator.ledger import Ledger
 from coordinator.outbox import KEEP_KEYS_MS, Outbox, Pending
-from coordinator.routes.paging import page
 from coordinator.scheduler import Task
 from coordinator.settings import RefusedAddress, Settings, is_loopback
 from runtime import broker as runtime_broker
-from runtime.problems import Problem
 
 ROOT = Path(__file__).parents[2]
 KEY = Key((7).to_bytes(32, "big"))
@@ -91,25 +87,6 @@ def test_the_client_loads_no_server() -> None:
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
-
-
-# Pages
-
-
-@given(st.lists(st.integers(0, 99), unique=True, max_size=30), st.integers(1, 7))
-def test_pages_put_together_are_the_list(items: list[int], limit: int) -> None:
-    found, cursor = page(items, limit, None, str)
-    collected = list(found)
-    while cursor is not None:
-        found, cursor = page(items, limit, cursor, str)
-        assert 1 <= len(found) <= limit
-        collected += found
-    assert collected == items
-
-
-def test_a_cursor_that_nobody_gave_is_refused() -> None:
-    with pytest.raises(Problem):
-        page([1, 2], 1, "3", str)
 
 
 # Outbox and ledger

@@ -23,15 +23,15 @@ def adopted(network: Any) -> Any:
     return network.final(job)
 
 
-def checked(network: Any) -> CheckedChain:
-    return check_chain(network.node, network.genesis, lambda *_: None)
+def checked(network: Any, number: int | None = None) -> CheckedChain:
+    return check_chain(network.node, network.genesis, lambda *_: None, "iris", number)
 
 
 def test_the_chain_is_checked_block_by_block_to_the_node_s_own_state(network: Any, adopted: Any) -> None:
     heights: list[int] = []
-    chain = check_chain(network.node, network.genesis, lambda height, of: heights.append(height))
+    chain = check_chain(network.node, network.genesis, lambda height, of: heights.append(height), "iris")
     assert heights == list(range(1, chain.height + 1))
-    assert chain.state.jobs[adopted.id] == adopted
+    assert chain.jobs[adopted.id] == adopted
     assert chain.genesis == network.node.genesis_hash()
 
 
@@ -61,12 +61,27 @@ def test_approvals_are_counted_by_the_set_that_adopted_the_version(network: Any,
 
 
 def test_the_version_in_service_is_taken_where_none_is_named(network: Any, adopted: Any) -> None:
-    state = checked(network).state
-    assert find_version(state, "iris", None)[1].number == state.models["iris"].in_service
+    chain = checked(network)
+    assert find_version(chain, "iris", None)[1].number == chain.state.models["iris"].in_service
     with pytest.raises(AuditError, match="no version 99"):
-        find_version(state, "iris", 99)
+        find_version(chain, "iris", 99)
     with pytest.raises(AuditError, match="no model 'nobody'; it has iris"):
-        find_version(state, "nobody", None)
+        find_version(chain, "nobody", None)
+
+
+def test_only_the_jobs_behind_the_version_are_kept(network: Any, adopted: Any) -> None:
+    """They have left the state by the time the audit looks at them, and all jobs there ever were would be too many."""
+    second = network.job()
+    network.work(second)
+    newest = network.final(second)
+    assert newest.version == adopted.version + 1
+    assert set(checked(network).jobs) == {adopted.id, newest.id}
+    assert set(checked(network, adopted.version).jobs) == {adopted.id}
+    assert not check_chain(network.node, network.genesis, lambda *_: None, "another").jobs
+    with pytest.raises(AuditError, match="were not kept"):
+        find_version(checked(network, adopted.version), "iris", newest.version)
+    found = audit(checked(network), "iris", None, network.lab.store, network.folder, lambda _: None)
+    assert f"score of version {adopted.version}" in {comparison.what for comparison in found.comparisons}
 
 
 def test_another_genesis_is_refuted(network: Any, adopted: Any) -> None:
@@ -121,7 +136,7 @@ def forge(chain: CheckedChain, table: str, key: str, value: Any) -> CheckedChain
 
 
 def with_job(chain: CheckedChain, job: Any) -> CheckedChain:
-    return forge(chain, "jobs", job.id, job)
+    return replace(chain, jobs={**chain.jobs, job.id: job})
 
 
 def with_update(job: Any, **lies: Any) -> Any:

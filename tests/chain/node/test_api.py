@@ -12,50 +12,20 @@ import requests
 
 from chain.blocks import Block
 from chain.client import NodeClient, NodeRefused, NodeUnavailable, TransactionRefused, WaitTimeout
-from chain.encoding import cid_of, decode, to_json
+from chain.encoding import to_json
 from chain.keys import Key
 from chain.schema import Cid, Hash
-from chain.state import Account, Dataset, Job, Model
+from chain.state import Account
 from chain.transactions import (
     CancelJob,
     ClaimPartition,
-    OpenJob,
-    RegisterDataset,
-    RegisterModel,
     Signed,
     Transfer,
     sign,
 )
+from tests.chain.node.sending import content, dataset, included, job, model
 
 CBOR = "application/vnd.ipld.dag-cbor"
-
-
-def content(name: str) -> Cid:
-    return Cid(cid_of(name.encode()))
-
-
-def dataset(name: str = "iris") -> RegisterDataset:
-    return RegisterDataset(name, content("data"), content("manifest"), 150, "species", "classification")
-
-
-def model(name: str = "flowers") -> RegisterModel:
-    return RegisterModel(
-        name, ("iris",), "classification", "accuracy", 1, 0, 1_000_000, 200_000, None,
-        content("statistics"), (Hash("e" * 64),), (), (),
-    )  # fmt: skip
-
-
-def job(name: str = "flowers") -> OpenJob:
-    return OpenJob(
-        name, "iris", '{"class":"sklearn.linear_model.Ridge","params":{}}', 2, 1,
-        '{"scheme":"disjoint"}', "average", 2, 1, 60_000, 60_000,
-    )  # fmt: skip
-
-
-def included(client: NodeClient, payload, key: Key) -> str:
-    sent = client.send(payload, key)
-    client.wait_transaction(sent)
-    return sent
 
 
 def problem(response: requests.Response) -> tuple[int, str]:
@@ -197,60 +167,6 @@ class TestTransactions:
         assert caught.value.code == "expired"
 
 
-class TestState:
-    def test_objects_come_back_as_they_are_in_the_state(self, served, net):
-        client = served.client
-        included(client, dataset(), net.owner)
-        included(client, model(), net.owner)
-        opened = included(client, job(), net.owner)
-        found = client.dataset("iris")
-        assert isinstance(found, Dataset)
-        assert (found.data, found.rows, found.height) == (content("data"), 150, 1)
-        assert client.datasets() == [found]
-        shown = client.model_view("flowers")
-        assert isinstance(shown.value, Model)
-        assert shown.final is False
-        assert shown.height >= 2
-        assert client.versions("flowers") == []
-        view = client.job_view(opened)
-        assert isinstance(view.value, Job)
-        assert client.jobs() == [view.value] or client.jobs()[0].id == opened
-        assert [each.id for each in client.jobs("all")] == [opened]
-        assert client.validators().quorum() == 3
-        assert client.finality().value.final_height == 0
-
-    def test_what_does_not_exist_is_none(self, served):
-        client = served.client
-        assert client.dataset("no") is None
-        assert client.model("no") is None
-        assert client.version("no", 1) is None
-        assert client.versions("no") == []
-        assert client.job(content("no")) is None
-        assert client.block(5) is None
-        assert client.raw_block("0" * 64) is None
-        assert client.account("0x" + "9" * 40) == Account(0)
-
-    def test_lists_come_in_pages(self, served, net):
-        client = served.client
-        for n in range(5):
-            client.send(dataset(f"data-{n}"), net.owner)
-        client.wait_transaction(client.send(dataset("data-9"), net.owner))
-        page = requests.get(f"{served.url}/datasets?limit=2", timeout=5).json()
-        names = [item["value"]["name"] for item in page["items"]]
-        while page["next"]:
-            page = requests.get(f"{served.url}/datasets?limit=2&cursor={page['next']}", timeout=5).json()
-            names += [item["value"]["name"] for item in page["items"]]
-        assert names == [f"data-{n}" for n in (0, 1, 2, 3, 4, 9)]
-
-    def test_json_shows_cids_as_text_and_cbor_as_links(self, served, net):
-        included(served.client, dataset(), net.owner)
-        url = f"{served.url}/datasets/iris"
-        assert requests.get(url, timeout=5).json()["value"]["data"] == content("data")
-        raw = requests.get(url, headers={"Accept": CBOR}, timeout=5)
-        assert raw.headers["Content-Type"] == CBOR
-        assert type(decode(raw.content, 10_000)["value"]["data"]).__name__ == "Link"
-
-
 class TestChain:
     def test_chain_genesis_and_blocks(self, served, net):
         client = served.client
@@ -276,6 +192,7 @@ class TestChain:
     @pytest.mark.parametrize(
         "path",
         ["/chain?x=1", "/blocks?limit=0", "/blocks?limit=501", "/jobs?state=no", "/events?wait=61", "/events?after=x",
+         "/jobs?order=up", "/jobs?cursor=x", "/jobs?cursor=-1",
          "/blocks?limit=1&limit=2", "/blocks/xyz", "/log?tail=-1", "/transactions/x?until=never"],
     )  # fmt: skip
     def test_parameters_are_strict(self, served, path):

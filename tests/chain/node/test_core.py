@@ -9,15 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.errors import Conflict, InsufficientBalance, InvalidSignature, WrongNetwork
 from chain.node import core, taking
 from chain.node.core import Node
 from chain.schema import Hash
-from chain.state import BlockDraft
 from chain.store import Store, StoreError
 from chain.transactions import CancelJob, ClaimPartition, Signed, Transfer, sign
 from chain.tree import Kind
+from tests.chain.node.sides import side_block
 
 
 def stand(node: Node) -> dict[str, object]:
@@ -31,25 +30,6 @@ def stand(node: Node) -> dict[str, object]:
         "pending": sorted(waiting.signed.id for waiting in node.pool),
         "seq": node.seq,
     }
-
-
-def side_block(node: Node, parent, transactions=(), time_: int | None = None) -> Block:
-    """A valid block on any parent, as another miner could have made it."""
-    when = parent.time + 1 if time_ is None else time_
-    draft = BlockDraft(
-        parent.state, parent=parent.id, height=parent.height + 1, time=when, params=node.params,
-        ancestor=node.chain.ancestor(parent),
-    )  # fmt: skip
-    for each in transactions:
-        draft.add(each)
-    commitment = Commitment(parent.height + 1, node.miner, draft.finish()[0].digest)
-    root = merkle_root(commitment, transactions)
-    header = Header(1, parent.id, root, when, node.params.initial_target, 0)
-    return Block(mined(header), commitment, tuple(transactions))
-
-
-def mined(header: Header) -> Header:
-    return next(h for n in range(10**6) if int((h := replace(header, nonce=n)).id, 16) < 0x7FFFFF << 232)
 
 
 class TestPace:
@@ -312,11 +292,11 @@ class TestRestart:
         for _ in range(8):
             sim.send(Transfer(net.validators[0].address, 5), net.owner)
             sim.run()
-        assert len(sim.store.snapshots()) == 2
+        assert len(list(sim.store.snapshots())) == 2
         before = stand(sim.node)
         sim.start()
         assert stand(sim.node) == before
-        assert sim.node.chain.lowest == sim.store.snapshots()[0].height > 0
+        assert sim.node.chain.lowest == sim.store.snapshot_height() > 0
         assert sim.node.block(1) is not None
 
     def test_a_damaged_snapshot_is_passed_over(self, sim, net, monkeypatch):

@@ -13,7 +13,7 @@ from chain.errors import InvalidTransaction
 from chain.keys import Key
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address, Hash
-from chain.state import BlockDraft, Event, Job, Model, State, apply_block, genesis_state, record_digest
+from chain.state import BlockDraft, Event, Job, Model, State, apply_block, compacted, genesis_state, record_digest
 from chain.transactions import (
     ClaimPartition,
     OpenJob,
@@ -57,6 +57,8 @@ class Chain:
         self.states = [genesis_state(self.genesis, params)]
         self.ids = [GENESIS_ID]
         self.events: list[Event] = []
+        #: Jobs that have left the state.
+        self.archive: dict[str, Job] = {}
         self.blocks: list[tuple[int, tuple[Signed, ...]]] = []
         self._salts = 0
 
@@ -99,6 +101,7 @@ class Chain:
             self.state, self.ids[-1], time, height, "0x" + "0" * 40, transactions, self.params, self.ancestor
         )
         self.events += events
+        self.archive |= {job.id: job for job in compacted(self.state, state)}
         self.states.append(state)
         self.blocks.append((time, transactions))
         digest = hashlib.sha256(f"{self.ids[-1]}{state.digest}{time}".encode()).hexdigest()
@@ -201,8 +204,20 @@ class Chain:
         self.mine()
         return job
 
+    def finalise(self) -> None:
+        """Have all validators make the head final, so that the next block begins on a state that says so."""
+        for _ in range(2):
+            finality, head = self.state.finality, self.state.height
+            link = VoteCheckpoint(finality.justified_hash, finality.justified_height, self.ids[head], head)
+            self.mine(*(self.sign(key, link) for key in self.validators))
+
+    @property
+    def jobs(self) -> dict[str, Job]:
+        """All jobs there ever were, as they are or last were."""
+        return {**self.archive, **self.state.jobs}
+
     def get(self, job: str) -> Job:
-        return self.state.jobs[job]
+        return self.state.jobs.get(job) or self.archive[job]
 
     def policy(self, name: str = "flowers") -> Model:
         return self.state.models[name]

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
     run_state_machine_as_test,
-)
+)  # fmt: skip
 
 from chain.errors import (
     ChainError,
@@ -30,9 +30,10 @@ from chain.errors import (
     InsufficientBalance,
     InvalidSignature,
     InvalidTransaction,
+    Unknown,
     WrongNetwork,
-)
-from chain.state import State, explain, record_digest
+)  # fmt: skip
+from chain.state import State
 from chain.transactions import (
     CancelJob,
     ClaimPartition,
@@ -43,7 +44,8 @@ from chain.transactions import (
     Transfer,
     VoteCheckpoint,
     VoteModel,
-)
+)  # fmt: skip
+from tests.chain.state.sound import Sound
 
 PEOPLE = ("owner", "alice", "bob", "carol", "dave", "mallory")
 people = st.sampled_from(PEOPLE)
@@ -56,7 +58,7 @@ sure = st.integers(0, 9).map(bool)
 def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
     """The state machine over chains made by `new_chain`."""
 
-    class JobLife(RuleBasedStateMachine):
+    class JobLife(Sound, RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
             self.chain = new_chain().register(minimum_improvement=-1_000_000)
@@ -91,8 +93,8 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
             """Some job; one that is open where there is one, if asked."""
             state: State = self.chain.state
             open_ids = sorted(state.open_jobs)
-            ids = open_ids if running and open_ids else sorted(state.jobs)
-            return state.jobs[ids[pick % len(ids)]]
+            ids = open_ids if running and open_ids else sorted(self.chain.jobs)
+            return self.chain.get(ids[pick % len(ids)])
 
         @initialize(rounds=st.integers(1, 2), attempts=st.integers(1, 3), model=st.sampled_from(("flowers", "second")))
         def first_job(self, rounds: int, attempts: int, model: str) -> None:
@@ -297,6 +299,31 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
                 except ChainError:
                     assert self.chain.state is state
 
+        @rule(worker=people, pick=picks)
+        def come_too_late(self, worker: str, pick: int) -> None:
+            """Whatever is said of a job that has left the state is refused, and says so."""
+            if self.chain.archive and self.may_send(worker):
+                ids = sorted(self.chain.archive)
+                job = ids[pick % len(ids)]
+                for payload in (CancelJob(job), self.chain.claiming(job, 0), self.chain.update(job, 0)):
+                    refused = self.chain.refuse(Unknown, worker, payload)
+                    assert "a job that is open, or closed and not yet final" in str(refused)
+
+        @rule()
+        def everything_becomes_final(self) -> None:
+            self.chain.finalise()
+
+        @invariant()
+        def what_is_closed_and_final_has_left_the_state_and_nothing_else_has(self) -> None:
+            before, state = self.chain.states[-2], self.chain.state
+            final = before.finality.final_height
+            assert set(state.jobs) == {*state.open_jobs, *state.closed_jobs}
+            assert not {*state.jobs} & {*self.chain.archive}
+            assert all(state.jobs[key].closed_height == height > final for key, height in state.closed_jobs.items())
+            for job in self.chain.archive.values():
+                assert job.closed_height is not None
+                assert job.closed_height <= final
+
         @invariant()
         def the_supply_is_conserved(self) -> None:
             assert self.total() == self.supply
@@ -305,7 +332,7 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
         def adopted_only_by_a_quorum_of_approvals_of_what_was_replayed(self) -> None:
             state = self.chain.state
             for version in state.versions.values():
-                job = state.jobs[version.job]
+                job = self.chain.get(version.job)
                 approvals = {
                     vote.validator
                     for vote in job.votes
@@ -316,50 +343,6 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
                 assert state.validators.weight_of(approvals) >= state.validators.quorum()
                 assert set(version.approvals) == approvals
                 assert (job.state, job.version) == ("adopted", version.number)
-
-        @invariant()
-        def versions_are_consecutive(self) -> None:
-            state = self.chain.state
-            for model in state.models.values():
-                numbers = sorted(version.number for version in state.versions.values() if version.model == model.name)
-                assert numbers == list(range(1, model.versions + 1))
-                assert model.in_service == model.versions
-
-        @invariant()
-        def what_is_open_has_a_deadline_and_says_what_it_waits_for(self) -> None:
-            state = self.chain.state
-            assert set(state.open_jobs) == {job.id for job in state.jobs.values() if job.is_open}
-            for job in state.jobs.values():
-                waiting = explain(job, state.time, state.validators)
-                assert (waiting is None) == (not job.is_open)
-                assert (job.closed is None) == job.is_open == (job.closed_height is None)
-                if job.is_open and job.round_list:
-                    assert state.open_jobs[job.id] > state.time
-                    assert waiting is not None
-                    assert waiting["what"]
-                    assert waiting["who"]
-                    assert waiting["since"] <= state.time
-                if job.state in ("rejected", "expired", "failed", "cancelled"):
-                    assert job.reason
-                assert (job.state == "adopted") == (job.version is not None)
-
-        @invariant()
-        def a_job_s_record_holds_together(self) -> None:
-            for job in self.chain.state.jobs.values():
-                assert (job.state == "voting") <= (job.candidate is not None)
-                if job.state == "voting":
-                    record_digest(job)
-                previous = None
-                for round_ in job.round_list:
-                    for update in round_.updates:
-                        bases = {aggregate.artifact for aggregate in previous.aggregates} if previous else {None}
-                        assert update.base in bases
-                    for aggregate in round_.aggregates:
-                        assert aggregate.updates == tuple(update.id for update in round_.updates)
-                    assert round_.closed is not None or not round_.aggregates
-                    previous = round_
-                leases = [p.lease.worker for p in job.round_list[-1].partitions if p.lease] if job.round_list else []
-                assert not set(leases) & set(job.barred)
 
         @invariant()
         def justified_and_final_blocks_are_of_this_chain(self) -> None:
