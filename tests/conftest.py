@@ -134,3 +134,14 @@ def redis_url() -> Iterator[str]:
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             _stop(process)
+
+
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """Leave to make network namespaces; what killed runs have left of theirs is gone."""
+    from tests.fleet import namespaces
+
+    why = namespaces.why_not()
+    if why is not None:
+        _missing(f"there are no network namespaces: {why}")
+    namespaces.sweep()
