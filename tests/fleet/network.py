@@ -47,9 +47,7 @@ class Watch:
         for thread in self._threads:
             thread.start()
 
-    def until(
-        self, so: Callable[[Told], bool], seconds: float, why: Callable[[], str] = str
-    ) -> None:
+    def until(self, so: Callable[[Told], bool], seconds: float, why: Callable[[], str] = str) -> None:
         """Wait until what the nodes say is so; fails after `seconds`, and says `why`."""
         with self._changed:
             if self._changed.wait_for(lambda: so(self.now), seconds):
@@ -155,11 +153,11 @@ class Network:
     def close(self) -> None:
         """End everything, whatever state it is in."""
         try:
-            if self.watch is not None:
-                self.watch.close()
             for process in self.processes:
                 if process.running is not None and process.up:
                     process.running.terminate()
+            if self.watch is not None:
+                self.watch.close()
             for process in self.processes:
                 if process.running is not None:
                     with contextlib.suppress(Exception):
