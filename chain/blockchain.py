@@ -31,7 +31,6 @@ from chain.errors import (
     BadRoot,
     BadStateDigest,
     BadTransaction,
-    BadWork,
     ChainError,
     ConflictingFinality,
     InvalidBlock,
@@ -243,8 +242,7 @@ class Blockchain:
 
         Until both hold nothing may be held against the header: anybody can make such a block for nothing.
         """
-        if not work.meets(block.header):
-            raise BadWork("an id that meets the header's target", block.id, "header.nonce")
+        work.check(block.header, self.params)
         root = merkle_root(block.commitment, block.transactions)
         if root != block.header.root:
             raise BadRoot(f"a body whose root is {block.header.root}", root, "header.root")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from chain.errors import ChainError, Expired, InvalidTransaction, MempoolFull, NotYet
 from chain.params import Params
 from chain.schema import Address, Cid, Hash
-from chain.transactions import ReportMisconduct, Signed, VoteCheckpoint, VoteModel, check_envelope
+from chain.transactions import Attest, ReportMisconduct, Signed, VoteCheckpoint, VoteModel, check_envelope
 
 Check = Callable[[Signed], None]
 """Raises InvalidTransaction unless the transaction is valid on the state at hand; NotYet keeps it waiting."""
@@ -31,8 +31,8 @@ class Limits:
     per_kind: int = 500
     """Of one sender and kind."""
     votes_per_sender: int = 1_000
-    """Checkpoint votes and votes of one validator. They are counted apart from the rest, and for each validator
-    apart, so that neither a flood of transactions nor a validator that floods stops finality or adoption."""
+    """Checkpoint votes, votes and attestations of one validator. They are counted apart from the rest, and for each
+    validator apart, so that neither a flood of transactions nor a validator that floods stops finality or adoption."""
     votes_size: int = 16 * 1024 * 1024
     """Their bytes, of one validator."""
     reports: int = 64
@@ -137,8 +137,8 @@ class Mempool:
     def ordered(self) -> tuple[Signed, ...]:
         """All that wait, as a block should try them; also those held, as an earlier one may free them.
 
-        Misconduct and checkpoint votes first (these by target height), then votes, then the rest by arrival; in
-        each class what goes beyond a sender's quota of the kind comes after everybody else's.
+        Misconduct and checkpoint votes first (these by target height), then votes and attestations, then the rest by
+        arrival; in each class what goes beyond a sender's quota of the kind comes after everybody else's.
         """
         taken: dict[tuple[str, Address], int] = {}
         ranked = []
@@ -165,6 +165,8 @@ class Mempool:
         limits, group = self._limits, _group(signed)
         kind, sender = signed.body.kind, signed.sender
         if group == _VOTES:
+            if isinstance(signed.payload, Attest):  # which are for all versions there are, and not as urgent
+                self._bound(kind, sender, limits.per_kind, limits.votes_size, signed)
             self._bound(group, sender, limits.votes_per_sender, limits.votes_size, signed)
         elif group == _REPORTS:
             self._bound(group, None, limits.reports, limits.reports_size, signed)
@@ -190,12 +192,12 @@ def _rank(signed: Signed) -> int:
     """The class in which a block takes it."""
     if isinstance(signed.payload, VoteCheckpoint | ReportMisconduct):
         return 0
-    return 1 if isinstance(signed.payload, VoteModel) else _REST
+    return 1 if isinstance(signed.payload, VoteModel | Attest) else _REST
 
 
 def _group(signed: Signed) -> str:
     """What it shares room with: votes are only validators', each with room of its own."""
-    if isinstance(signed.payload, VoteCheckpoint | VoteModel):
+    if isinstance(signed.payload, VoteCheckpoint | VoteModel | Attest):
         return _VOTES
     return _REPORTS if isinstance(signed.payload, ReportMisconduct) else _OTHERS
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from chain.errors import BadTarget
+from chain.errors import BadTarget, BadWork
 from chain.params import Params
 
 if TYPE_CHECKING:
@@ -57,6 +57,22 @@ def work_of(compact: int) -> int:
     Raises BadTarget.
     """
     return (1 << 256) // (target_of(compact) + 1)
+
+
+def check(header: Header, params: Params) -> None:
+    """What a header's work must be whatever came before it: done, and for a target that the network can have.
+
+    Without the second anybody could make headers for two hashes each, where difficulty is adjusted. Raises BadTarget
+    and BadWork.
+    """
+    if params.target_interval_ms:
+        easiest = max(params.easiest_target, params.initial_target, key=target_of)
+        if target_of(header.target) > target_of(easiest):
+            raise BadTarget(f"a target of at most 0x{easiest:08x}", hex(header.target), "target")
+    elif header.target != params.initial_target:
+        raise BadTarget(f"0x{params.initial_target:08x}", hex(header.target), "target")
+    if not meets(header):
+        raise BadWork("an id that meets the header's target", header.id, "header.nonce")
 
 
 def meets(header: Header) -> bool:

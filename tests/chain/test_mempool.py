@@ -124,9 +124,10 @@ def test_checkpoint_votes_come_first_then_votes_then_the_oldest(
     higher, lower = (signed_of(VoteCheckpoint(GENESIS, 0, Hash("cd" * 32), height)) for height in (5, 4))
     vote = signed_of(examples["vote_model"])
     pool = _pool()
-    for signed in (transfers[3], higher, transfers[1], vote, lower, transfers[2]):
+    attestation = signed_of(examples["attest"])
+    for signed in (transfers[3], higher, transfers[1], attestation, vote, lower, transfers[2]):
         pool.add(signed, NOW, _valid)
-    assert pool.ordered() == (lower, higher, vote, transfers[3], transfers[1], transfers[2])
+    assert pool.ordered() == (lower, higher, attestation, vote, transfers[3], transfers[1], transfers[2])
     assert next(iter(pool)).signed == transfers[3]
     assert pool.recheck(NOW + 10**9, _valid)  # all expire,
     assert pool.ordered() == (lower, higher)  # but checkpoint votes
@@ -173,6 +174,19 @@ def test_a_validator_that_floods_takes_no_room_from_the_others(
         assert pool.add(signed_of(examples["vote_checkpoint"], BOB), NOW, _valid)
         pool.remove([votes[0].id])
         assert pool.add(votes[2], NOW, _valid)
+
+
+def test_attestations_have_room_in_a_crowd_and_leave_room_for_votes(
+    transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    one, two = (signed_of(examples["attest"], salt=f"{number:032x}") for number in (1, 2))
+    pool = _pool(transactions=1, per_kind=1)
+    for signed in (transfers[0], one):
+        assert pool.add(signed, NOW, _valid)
+    with pytest.raises(MempoolFull, match="attest"):
+        pool.add(two, NOW, _valid)
+    assert pool.add(signed_of(examples["vote_model"]), NOW, _valid)
+    assert pool.add(signed_of(examples["vote_checkpoint"]), NOW, _valid)
 
 
 def test_misconduct_comes_first_and_has_room_of_its_own(

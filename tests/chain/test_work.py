@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from chain import work
 from chain.blocks import Header
-from chain.errors import BadTarget
-from chain.params import DEVELOPMENT
+from chain.errors import BadTarget, BadWork
+from chain.params import DEVELOPMENT, OPEN
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,29 @@ def test_the_target_is_fixed_where_blocks_are_mined_on_demand(parent_header: Hea
     assert work.next_target(DEVELOPMENT, [parent_header]) == DEVELOPMENT.initial_target
     assert work.next_target(DEVELOPMENT, []) == DEVELOPMENT.initial_target
     assert work.window(DEVELOPMENT, [], parent_header) == ()
+
+
+@pytest.mark.parametrize(
+    ("params", "compact", "good"),
+    [
+        (OPEN, OPEN.easiest_target, True),
+        (OPEN, OPEN.initial_target, True),
+        (OPEN, 0x1C00FFFF, True),
+        (OPEN, OPEN.easiest_target + 1, False),
+        (OPEN, work.compact_of(work.MAX_TARGET), False),
+        (DEVELOPMENT, DEVELOPMENT.initial_target, True),
+        (DEVELOPMENT, DEVELOPMENT.initial_target - 1, False),
+        (DEVELOPMENT, work.compact_of(work.MAX_TARGET), False),
+    ],
+)
+def test_a_target_that_the_network_cannot_have_is_told_without_a_parent(params, compact, good, monkeypatch) -> None:
+    header = Header(1, "ab" * 32, "cd" * 32, 1, compact, 0)
+    monkeypatch.setattr(work, "meets", lambda _: True)
+    if good:
+        work.check(header, params)
+    else:
+        with pytest.raises(BadTarget):
+            work.check(header, params)
+    monkeypatch.setattr(work, "meets", lambda _: False)
+    with pytest.raises(BadWork if good else BadTarget):
+        work.check(header, params)

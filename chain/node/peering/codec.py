@@ -25,6 +25,7 @@ from chain.node.peering.messages import (
     Hello,
     Inventory,
     Message,
+    Offer,
     Peers,
     Transactions,
 )
@@ -47,6 +48,7 @@ NAMES: dict[str, type[Message]] = {
     "inventory": Inventory,
     "ask-peers": AskPeers,
     "peers": Peers,
+    "offer": Offer,
 }
 PATHS: dict[type[Message], str] = {kind: name for name, kind in NAMES.items()}
 
@@ -59,6 +61,7 @@ _LIMITS: dict[type[Any], int] = {
     Inventory: 1024 * 48 + 1024,
     AskPeers: 0,
     Peers: 32 * 264,
+    Offer: 1024 * 48,
     Hello: 2048,
 }
 

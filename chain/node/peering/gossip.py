@@ -8,7 +8,7 @@ from chain.blocks import Block
 from chain.node.core import Node
 from chain.node.peering.codec import BATCH_BYTES
 from chain.node.peering.limits import Limits
-from chain.node.peering.messages import MAX_TRANSACTIONS, Blocks, Headers, Message, Status, Transactions
+from chain.node.peering.messages import MAX_TRANSACTIONS, Blocks, Headers, Message, Offer, Status, Transactions
 from chain.node.peering.peer import TOLD_BLOCKS, Peer
 from chain.transactions import Signed
 
@@ -17,6 +17,8 @@ Send = Callable[[str, Message], None]
 #: New blocks that are told whole rather than by their headers, and their bytes.
 PUSHED_BLOCKS = 3
 PUSHED_BYTES = 64 * 1024
+#: Bytes from which on a transaction is offered rather than sent: most of those who are told have it from others.
+OFFERED_BYTES = 16 * 1024
 
 
 class Gossip:
@@ -69,8 +71,13 @@ class Gossip:
                 items = peer.queue.take(MAX_TRANSACTIONS, BATCH_BYTES)
                 fresh = tuple(each for each in items if each.id not in peer.transactions)
                 peer.transactions.add(each.id for each in fresh)
+                sent = tuple(each for each in fresh if len(each.data) < OFFERED_BYTES)
+                offered = tuple(each.id for each in fresh if len(each.data) >= OFFERED_BYTES)
+                if sent:
+                    self._send(peer.id, Transactions(sent))
+                if offered:
+                    self._send(peer.id, Offer(offered))
                 if fresh:
-                    self._send(peer.id, Transactions(fresh))
                     peer.next_gossip = now + self._limits.gossip_ms
 
 

@@ -23,6 +23,8 @@ class Limits:
     """Bytes of held bodies from which on only the next one is asked for."""
     orphans: int = 4
     """Blocks without a known parent held for one peer."""
+    offered: int = 1024
+    """Large transactions of one peer that are still to be asked for; what is beyond is found by inventories."""
     pending_per_peer: int = 4000
     """Waiting transactions that one peer may have brought."""
     queue: int = 2048

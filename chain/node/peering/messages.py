@@ -180,9 +180,16 @@ class Peers:
     urls: Annotated[tuple[Url, ...], Items(0, MAX_ADDRESSES)]
 
 
+@dataclass(frozen=True)
+class Offer:
+    """Waiting transactions that are too large to be sent to everybody: who wants them asks."""
+
+    ids: Annotated[tuple[Cid, ...], Items(1, MAX_IDS, unique=True)]
+
+
 Request = AskHeaders | AskBlocks | AskTransactions | AskInventory | AskPeers
 Answer = Headers | Blocks | Transactions | Inventory | Peers
-Message = Request | Answer
+Message = Request | Answer | Offer
 
 #: The answer to each request.
 ANSWERS: dict[type[Request], type[Answer]] = {
@@ -193,4 +200,4 @@ ANSWERS: dict[type[Request], type[Answer]] = {
     AskPeers: Peers,
 }
 #: What may also come without being asked for.
-TOLD: tuple[type[Message], ...] = (Headers, Blocks, Transactions)
+TOLD: tuple[type[Message], ...] = (Headers, Blocks, Transactions, Offer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chain.blocks import Block
@@ -41,6 +41,14 @@ class Recent:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._items))
+
+    def discard(self, items: Iterable[str]) -> None:
+        """Forget."""
+        for item in items:
+            self._items.pop(item, None)
 
     def add(self, items: Iterable[str]) -> None:
         """Remember."""
@@ -145,6 +153,8 @@ class Peer:
         """Blocks it told of whose parents are not known."""
         self.pending: dict[str, None] = {}
         """Waiting transactions that it brought."""
+        self.offered = Recent(limits.offered)
+        """Large transactions that it has and that are still to be asked for."""
         self.next_gossip = self.since
         self.next_inventory = self.since
         self.next_addresses = self.since

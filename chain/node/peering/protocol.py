@@ -36,6 +36,7 @@ from chain.node.peering.messages import (
     Hello,
     Inventory,
     Message,
+    Offer,
     Peers,
     Request,
     Transactions,
@@ -220,7 +221,7 @@ class Peering:
             else:
                 self._punish(peer, "too many messages")
             return
-        asked = peer.answered(message)
+        asked = None if isinstance(message, Offer) else peer.answered(message)
         if asked is None and not peer.given.take(now):
             self._punish(peer, "too many messages")
             return
@@ -233,7 +234,7 @@ class Peering:
         if isinstance(message, (Headers, Blocks, Inventory)):
             self._go_on(now)
 
-    def _take(self, peer: Peer, message: Answer, asked: Request | None, now: int) -> None:
+    def _take(self, peer: Peer, message: Answer | Offer, asked: Request | None, now: int) -> None:
         if isinstance(message, Headers):
             if len(message.headers) > MAX_HEADERS:
                 self._punish(peer, f"{len(message.headers)} headers, at most {MAX_HEADERS} are allowed")
@@ -250,7 +251,11 @@ class Peering:
                 return
             self.sync.on_blocks(peer, blocks, wanted, now)
         elif isinstance(message, Transactions):
-            self._exchange.on_transactions(peer, message, asked is not None, now)
+            wanted_ones = asked if isinstance(asked, AskTransactions) else None
+            self._exchange.on_transactions(peer, message, wanted_ones, now)
+            self._exchange.fetch(peer, now)
+        elif isinstance(message, Offer):
+            self._exchange.on_offer(peer, message, now)
         elif asked is None:
             return  # the answer to what was given up
         elif isinstance(message, Inventory):
@@ -334,6 +339,7 @@ class Peering:
         self.sync.apply()
         for peer in list(self.peers.values()):
             self.sync.want_headers(peer, now)
+            self._exchange.fetch(peer, now)
         self.sync.pump(now)
 
     def on_time(self) -> None:

@@ -204,11 +204,9 @@ class Sync:
             self._process(block, peer.id)
             return
         try:
-            met = work.meets(block.header)
-        except InvalidBlock:
-            met = False
-        if not met:
-            self._punish(peer, f"a block without its work: {block.id}")
+            work.check(block.header, self._node.params)
+        except InvalidBlock as error:
+            self._punish(peer, f"a block without its work: {block.id}: {error.code}: {error}")
             return
         if parent in self.tree:
             try:

@@ -30,6 +30,7 @@ MESSAGES = st.one_of(
     st.builds(m.Inventory, statuses, st.lists(cids, max_size=8).map(tuple), st.integers(0, 2**31)),
     st.just(m.AskPeers()),
     st.builds(m.Peers, st.lists(urls, max_size=32).map(tuple)),
+    st.builds(m.Offer, st.lists(cids, min_size=1, max_size=16, unique=True).map(tuple)),
     st.just(m.Blocks(())),
     st.just(m.Transactions(())),
 )
@@ -83,4 +84,4 @@ def test_an_address_is_scheme_host_and_port(url):
 
 def test_every_message_has_a_path():
     assert {NAMES[name] for name in PATHS.values()} == set(NAMES.values())
-    assert {kind for pair in m.ANSWERS.items() for kind in pair} == set(NAMES.values())
+    assert {kind for pair in m.ANSWERS.items() for kind in pair} | set(m.TOLD) == set(NAMES.values())

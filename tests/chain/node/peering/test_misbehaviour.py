@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chain import work
-from chain.blocks import Block, Header, merkle_root
+from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import (
     AskHeaders,
@@ -20,6 +20,10 @@ from chain.node.peering.messages import (
     Transactions,
 )
 from chain.node.peering.peer import PeerRefused
+from chain.params import OPEN
+from chain.schema import Address
+
+MINER = Address("0x" + "ee" * 20)
 
 
 @pytest.fixture
@@ -131,6 +135,26 @@ def test_a_block_without_work_or_parent(trio):
         header = replace(header, nonce=header.nonce + 1)
     hand(world, Blocks((Block(header, block.commitment, block.transactions),)))
     dropped(world, new, "without its work")
+
+
+def test_orphans_cost_the_least_work_that_the_network_can_ask_for(make_world):
+    """Where difficulty is adjusted the parent is needed to tell a target; without it, it is the easiest at least."""
+    easy = {"initial_target": work.compact_of(2**244), "easiest_target": work.compact_of(2**246)}
+    params = replace(OPEN, name="development", **easy)
+    world = make_world(params=params)
+    new = world.member("n", mines=False)
+    for name, target in (("l", work.compact_of(work.MAX_TARGET)), ("m", work.compact_of(2**245))):
+        world.member(name, mines=False)
+        world.connect(name, "n")
+        world.run_for(100)
+        commitment = Commitment(7, MINER, "5c" * 32)
+        header = Header(1, "ab" * 32, merkle_root(commitment, ()), world.now, target, 0)
+        nonce = work.search(header.pack()[:-8], work.target_of(target), 0, 2**32)
+        hand(world, Blocks((Block(replace(header, nonce=nonce), commitment, ()),)), name=name)
+    assert "bad_target" in new.reasons()[0]
+    assert "l" not in new.peering.peers
+    assert len(new.peering.peers["m"].held) == 1
+    assert len(new.node.chain._tree.orphans) == 0
 
 
 def test_forged_transactions(trio):
