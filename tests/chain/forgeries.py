@@ -15,6 +15,7 @@ from typing import Any
 import libipld
 
 from chain import work
+from chain.attestations import attest
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.client import NodeClient
 from chain.encoding import cid_of, read_raw
@@ -28,9 +29,11 @@ from chain.node.running import run
 from chain.node.service import clock
 from chain.params import DEVELOPMENT, Genesis
 from chain.schema import Address, Cid, Hash
-from chain.state import State, record_digest
+from chain.state import Job, State, record_digest
+from chain.state.attestations import statement_of
 from chain.store import Store
 from chain.transactions import (
+    Attest,
     ClaimPartition,
     OpenJob,
     Payload,
@@ -81,12 +84,12 @@ class World:
         body = body_of(payload, key.address, self.twin.chain.genesis_id, secrets.token_hex(16), expires)
         return sign(replace(body, **fields), key)
 
-    def raw(self, **changes: Any) -> bytes:
-        """A transfer by the owner whose body's or payload's fields are replaced without any check, and signed."""
-        node = read_raw(self.signed(Transfer(BOB.address, 5)).data, 10_000)
+    def raw(self, of: Payload | None = None, **changes: Any) -> bytes:
+        """What the owner sends, by default a transfer, with fields of body or payload replaced unchecked; signed."""
+        node = read_raw(self.signed(of or Transfer(BOB.address, 5)).data, 10_000)
+        inner = node["body"]["payload"]
         for name, value in changes.items():
-            where = node["body"]["payload"] if name in ("amount", "recipient", "memo") else node["body"]
-            where[name] = value
+            (inner if name in inner or name == "memo" else node["body"])[name] = value
         body = libipld.encode_dag_cbor(node["body"])
         signature = OWNER.sign(hashlib.sha256(body).digest())
         return bytes(libipld.encode_dag_cbor({"body": node["body"], "signature": signature}))
@@ -165,6 +168,7 @@ def standing(folder: Path) -> Iterator[World]:
             sent(client, ClaimPartition(voting, 0, 0, index), key)
             updates.append(sent(client, update(client, voting, index), key))
         sent(client, SubmitAggregate(voting, 0, 0, tuple(updates), content("all"), 950_000, ENVIRONMENT), ALICE)
+        adopt(client)
         repeated = client.prepare(Transfer(BOB.address, 7), OWNER)
         client.submit(repeated)
         client.wait_transaction(repeated.id)
@@ -179,6 +183,32 @@ def standing(folder: Path) -> Iterator[World]:
         stop.set()
         thread.join(20)
         client.close()
+
+
+def adopt(client: NodeClient) -> None:
+    """A version of another model, attested by the first validator."""
+    sent(client, model("roses"), OWNER)
+    job = open_job(client, "roses")
+    updates = []
+    for index, key in enumerate((ALICE, BOB)):
+        sent(client, ClaimPartition(job, 0, 0, index), key)
+        updates.append(sent(client, update(client, job, index), key))
+    sent(client, SubmitAggregate(job, 0, 0, tuple(updates), content("roses"), 950_000, ENVIRONMENT), ALICE)
+    shown = client.job(job)
+    assert shown is not None
+    for key in VALIDATORS[:3]:
+        sent(client, approval_of(shown, job), key)
+    settle(client)
+    sent(client, attestation(client, VALIDATORS[0]), VALIDATORS[0])
+
+
+def attestation(client: NodeClient, key: Key, genesis: Hash | None = None, **changes: Any) -> Attest:
+    """A validator's signature under the adopted version, or under another statement."""
+    registered, version = client.model("roses"), client.version("roses", 1)
+    assert registered is not None
+    assert version is not None
+    statement = statement_of(genesis or Hash(client.genesis_hash()), 0, registered, version)
+    return Attest("roses", 1, 0, attest(replace(statement, **changes), key))
 
 
 def model(name: str) -> RegisterModel:
@@ -198,10 +228,13 @@ def update(client: NodeClient, job: Cid, partition: int, **fields: Any) -> Submi
 
 
 def approval(world: World) -> VoteModel:
-    job = world.state.jobs[world.voting]
+    return approval_of(world.state.jobs[world.voting], world.voting)
+
+
+def approval_of(job: Job, identifier: Cid) -> VoteModel:
     assert job.candidate is not None
     return VoteModel(
-        world.voting, 0, job.candidate.artifact, 0, record_digest(job), "approve", job.candidate.score, None,
+        identifier, 0, job.candidate.artifact, 0, record_digest(job), "approve", job.candidate.score, None,
         job.update_ids, (), (), "", "bytes", ENVIRONMENT, "replayed all",
     )  # fmt: skip
 

@@ -21,10 +21,12 @@ from chain.keys import ORDER
 from chain.node.service import clock
 from chain.transactions import (
     Signed,
+    Stake,
     SubmitAggregate,
     Transfer,
     VoteCheckpoint,
 )
+from tests.chain.forged_membership import OF_VALIDATORS, admission, report
 from tests.chain.forgeries import (
     ALICE,
     BOB,
@@ -35,6 +37,7 @@ from tests.chain.forgeries import (
     ZERO,
     World,
     approval,
+    attestation,
     block_of,
     content,
     finality_vote,
@@ -178,6 +181,7 @@ TRANSACTIONS: dict[str, tuple[Forgery, int, str, str]] = {
         lambda w: w.signed(VoteCheckpoint(w.twin.head.id, 5, w.twin.chain.genesis_id, 0), VALIDATORS[0]).data,
         400, "invalid_field", "above its source",
     ),
+    **OF_VALIDATORS,
 }  # fmt: skip
 
 
@@ -192,6 +196,10 @@ def test_what_the_forgeries_are_made_of_is_valid(world: World) -> None:
         transfer(world),
         world.signed(update(world.client, world.training, 0), ALICE),
         world.signed(approval(world), VALIDATORS[0]),
+        world.signed(attestation(world.client, VALIDATORS[1]), VALIDATORS[1]),
+        world.signed(Stake(5)),
+        world.signed(admission(world)),
+        world.signed(report(world)),
     ):
         world.twin.chain.draft(clock()).add(signed)
     assert Signed.decode(world.raw()).signer == OWNER.address
