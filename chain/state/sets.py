@@ -1,8 +1,9 @@
 """Changes of the set of validators, one at a time, so that no two conflicting blocks become final across them.
 
-Who is admitted (and, where stake votes, what they have staked) says which set is *wanted*.  When it differs from
-the set in force and no change is under way, the block it shows in, b, begins one; what comes meanwhile goes into the
-next.  The change acts in three phases, each told from the state of the parent, so that all blocks on one parent agree:
+Who is admitted (and, where stake votes, what they have staked) says which set is *wanted*.  When it differs from the
+set in force, or somebody was admitted or removed since, and no change is under way, the block it shows in, b, begins
+one; what comes meanwhile goes into the next.  The change acts in three phases, each told from the state of the parent,
+so that all blocks on one parent agree:
 
 * ``waiting``: links need a quorum of the old set;
 * ``joint``: from the first block whose parent's state shows b final, c, links need a quorum of the old *and* of the
@@ -45,7 +46,16 @@ from chain.state.accounts import account_of
 from chain.state.context import Context
 from chain.state.electorate import PendingSet, Phase, Phases
 from chain.state.objects import ValidatorSet
-from chain.state.tables import ACCOUNTS, ADMISSIONS, ONLY, PENDING_SET, PHASES, VALIDATORS
+from chain.state.tables import (
+    ACCOUNTS,
+    ADMISSIONS,
+    ADMISSIONS_FROM,
+    NUMBERS,
+    ONLY,
+    PENDING_SET,
+    PHASES,
+    VALIDATORS,
+)
 
 
 def wanted(context: Context) -> tuple[tuple[Address, ...], tuple[int, ...]]:
@@ -92,7 +102,10 @@ def finish_block(context: Context) -> bool:
         return True
     current = context.validators
     members, weights = wanted(context)
-    if not members or (members, weights) == (current.members, current.weights):
+    # An admission uses up the number of its set, also where it moves no weight (before the stake is there, or of a
+    # key that was slashed meanwhile): without the next number no admission would be possible any more.
+    admitted = (context.draft.get(NUMBERS, ADMISSIONS_FROM) or 0) > current.serial
+    if not members or (not admitted and (members, weights) == (current.members, current.weights)):
         return False
     new = ValidatorSet(current.serial + 1, members, weights)
     context.draft.put(PENDING_SET, ONLY, PendingSet(new, "waiting", context.height))

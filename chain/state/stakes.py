@@ -7,6 +7,7 @@ transaction after that, so nothing has to look for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from chain.errors import Forbidden, InsufficientBalance
@@ -42,8 +43,9 @@ def apply_unstake(context: Context, origin: Origin, payload: Unstake) -> None:
             needed=payload.amount,
         )
     release = context.time + params.unbonding_ms
-    amounts = {until: amount for amount, until in account.unbonding}
-    amounts[release] = amounts.get(release, 0) + payload.amount
+    amounts: Counter[int] = Counter()  # several may wait for one time, where a change of the set put them off
+    for amount, until in (*account.unbonding, (payload.amount, release)):
+        amounts[until] += amount
     require(
         len(amounts) <= params.max_unbondings,
         Forbidden,

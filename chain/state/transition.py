@@ -127,10 +127,11 @@ class BlockDraft:
             checkpoints.bind_genesis(self._context)
         accounts.forget_ids(self._context)
         jobs.compact(self._context)
-        self._worked = sets.begin_block(self._context)
-        if self._worked:
+        changed = sets.begin_block(self._context)
+        # Deadlines first, on the jobs as the parent left them: what is over by now no new set decides any more.
+        self._worked = jobs.begin_block(self._context) or changed
+        if changed:
             votes.recount(self._context)
-        self._worked = jobs.begin_block(self._context) or self._worked
 
     def add(self, signed: Signed) -> None:
         """Apply a transaction whose signature and encoding were checked.  Raises ``InvalidTransaction``."""

@@ -11,7 +11,7 @@ import pytest
 from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, NotYet
 from chain.keys import Key
 from chain.misconduct import accuse
-from chain.params import DEVELOPMENT
+from chain.params import DEVELOPMENT, NETWORKS
 from chain.schema import Hash
 from chain.transactions import AdmitValidator, Transfer, VoteCheckpoint
 
@@ -131,6 +131,25 @@ def test_a_slash_in_between_does_not_spoil_signatures_but_its_own(chain: Any) ->
     assert chain.state.validators.serial == 1
     chain.refuse(Forbidden, "alice", kept)
     chain.do("alice", admission(chain, signers=3))
+
+
+def test_an_admission_that_moves_no_weight_makes_the_next_set_all_the_same(new_chain: Any) -> None:
+    """It uses up the number its signers bound; where no set followed, nobody could be admitted ever after."""
+    chain = new_chain(NETWORKS["stake"])
+    chain.do("alice", admission(chain, power=100))
+    assert chain.state.pending_set.set.members == chain.state.validators.members, "carol has no stake yet"
+    settle(chain)
+    assert chain.state.validators.serial == 1
+    chain.do("alice", admission(chain, add="dave", power=100, serial=1))
+
+
+def test_so_does_one_of_a_key_that_is_slashed_before_its_turn(chain: Any) -> None:
+    carol = chain.who("carol")
+    votes = [chain.sign(carol, VoteCheckpoint(chain.ids[0], 0, target * 64, 9)) for target in "ab"]
+    chain.mine(chain.sign("alice", admission(chain)), chain.sign("alice", accuse(*votes)))
+    settle(chain)
+    assert chain.state.validators.serial == 1
+    chain.do("alice", admission(chain, add="dave", serial=1))
 
 
 def test_who_was_slashed_never_comes_back(chain: Any) -> None:

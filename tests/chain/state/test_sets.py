@@ -12,6 +12,7 @@ from chain.misconduct import accuse
 from chain.params import DEVELOPMENT
 from chain.rules import Rules
 from chain.state import State
+from chain.state.supply import supply
 from chain.state.tables import ONLY, PHASES
 from chain.transactions import AdmitValidator, Transfer, VoteCheckpoint
 
@@ -177,6 +178,28 @@ def test_the_set_in_force_is_what_votes_on_models_count_by(registered: Any) -> N
         vote(chain, *chain.validators, chain.who("carol"))
     assert chain.get(job).state == "adopted"
     assert len(chain.state.versions["flowers@1"].approvals) == 3
+
+
+def test_a_set_that_comes_into_force_does_not_decide_what_is_over_by_then(registered: Any) -> None:
+    """The block past a vote's deadline ends the job; that another set would have a quorum there pays nothing again."""
+    chain = registered
+    validators = chain.validators
+    whole = supply(chain.state)
+    job = chain.candidate(reward=5_000)
+    chain.votes(job, "approve", 2)
+    chain.do("owner", admission(chain, None, validators[3]))
+    while chain.state.pending_set is not None:
+        vote(chain, *validators)
+    chain.do("owner", admission(chain, None, validators[2]))
+    pending = chain.state.pending_set
+    while pending.phase != "joint" or chain.state.finality.final_height < pending.height:
+        vote(chain, *validators[:3])
+        pending = chain.state.pending_set
+    assert (chain.get(job).state, chain.state.validators.total) == ("voting", 3)
+    chain.mine(after=chain.get(job).vote_deadline - chain.time)
+    assert chain.state.validators.total == 2, "two approvals are a quorum of these two"
+    assert (chain.get(job).state, chain.policy().in_service) == ("expired", 0)
+    assert supply(chain.state) == whole
 
 
 def test_transfers_change_no_set(chain: Any) -> None:

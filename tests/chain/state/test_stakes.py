@@ -10,6 +10,7 @@ import pytest
 from chain.errors import Forbidden, InsufficientBalance
 from chain.params import NETWORKS, Genesis
 from chain.state import genesis_state
+from chain.state.supply import supply
 from chain.transactions import Stake, Transfer, Unstake, VoteCheckpoint
 
 DAY = 24 * 3_600_000
@@ -43,6 +44,27 @@ def test_stake_moves_from_the_balance_and_back_after_the_delay(chain: Any) -> No
     chain.do("alice", Transfer(chain.address("bob"), 9_500))
     assert (chain.state.accounts[alice].balance, chain.state.accounts[alice].unbonding) == (99, ())
     assert chain.kinds()[-2:] == ["released", "transfer"]
+
+
+def test_amounts_that_a_change_of_the_set_put_off_to_one_time_stay_as_many(staked: Any) -> None:
+    me = staked.validators[0]
+    whole = supply(staked.state)
+
+    def give_up(amount: int) -> None:
+        staked.do(me, Unstake(amount))
+        finalise(staked)
+
+    give_up(10)
+    staked.wait(3_600_000)
+    give_up(10)
+    staked.wait(7 * DAY + DAY // 2)
+    give_up(5)
+    times = [until for _, until in staked.state.accounts[me.address].unbonding]
+    assert len(times) > len(set(times)), "two of them wait for one time now"
+    staked.do(me, Unstake(1))
+    account = staked.state.accounts[me.address]
+    assert sum(amount for amount, _ in account.unbonding) == 26
+    assert supply(staked.state) == whole
 
 
 def test_nobody_stakes_more_than_it_owns_or_gives_up_more_than_it_staked(chain: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -14,7 +15,7 @@ from chain.params import NETWORKS
 from chain.schema import Hash
 from chain.state import State
 from chain.state.supply import supply
-from chain.transactions import CancelJob, Payload, Stake, Transfer, Unstake, VoteCheckpoint
+from chain.transactions import AdmitValidator, CancelJob, Payload, Stake, Transfer, Unstake, VoteCheckpoint
 
 AMOUNTS = st.sampled_from([1, 7, 400, 1_000, 3_333, 9_999, 10_000])
 
@@ -46,7 +47,7 @@ def test_supply_is_conserved_and_blocks_replay_to_the_same_state(new_chain: Any)
         def stake(self, sender: int, amount: int, up: bool) -> None:
             self.attempt(self.everybody[sender], (Stake if up else Unstake)(amount))
 
-        @rule(milliseconds=st.sampled_from([60_000, 24 * 3_600_000, 9 * 24 * 3_600_000]))
+        @rule(milliseconds=st.sampled_from([60_000, 12 * 3_600_000, 24 * 3_600_000, 7 * 24 * 3_600_000]))
         def wait(self, milliseconds: int) -> None:
             self.chain.wait(milliseconds)
 
@@ -74,12 +75,37 @@ def test_supply_is_conserved_and_blocks_replay_to_the_same_state(new_chain: Any)
             ]
             self.attempt("mallory", accuse(*votes))
 
+        @rule(who=st.integers(0, 9), power=st.sampled_from([0, 1, 5_000]))
+        def admit(self, who: int, power: int) -> None:
+            """All validators sign that somebody votes, with so much, or votes no longer."""
+            address = self.everybody[who].address
+            serial = self.chain.state.validators.serial
+            change = AdmitValidator(serial, address if power else None, None if power else address, power, ())
+            digest = change.digest(self.chain.ids[0])
+            voting = [key for key in self.everybody if self.chain.state.validators.weight(key.address)]
+            signatures = tuple((key.address, key.sign(digest)) for key in sorted(voting, key=lambda key: key.address))
+            self.attempt("alice", replace(change, signatures=signatures))
+
+        @rule(late=st.booleans())
+        def settle(self, late: bool) -> None:
+            """A change of the set goes through, its last block past every deadline or not."""
+            for _ in range(12):
+                pending = self.chain.state.pending_set
+                if pending is None:
+                    return
+                self.finalise(4)
+                state = self.chain.state
+                now = state.pending_set
+                if late and now and now.phase == "joint" and state.finality.final_height >= now.height:
+                    self.chain.wait(60_000)
+
         @rule(voters=st.integers(3, 4))
         def finalise(self, voters: int) -> None:
             finality, head = self.chain.state.finality, self.chain.state.height
             link = VoteCheckpoint(finality.justified_hash, finality.justified_height, self.chain.ids[head], head)
-            for key in self.chain.validators[:voters]:
-                self.attempt(key, link)
+            members = {member for each in self.chain.state.voting_sets for member in each.members}
+            voting = [key for key in self.everybody if key.address in members]
+            self.chain.mine(*(self.chain.sign(key, link) for key in (voting if voters == 4 else voting[1:])))
 
         @invariant()
         def conserved(self) -> None:
