@@ -52,6 +52,7 @@ from chain.tree import (
     finality_of,
     genesis_entry,
     pruned,
+    settled,
 )
 
 #: Blocks below the last final one whose states are kept, to tell when a branch from there becomes final as
@@ -186,6 +187,7 @@ class Blockchain:
         connected, disconnected = difference(old, tree)
         if connected and kind is Kind.SIDE and tree.branch.get(accepted[0].height) == accepted[0].id:
             kind = Kind.NEW_HEAD
+        tree = settled(tree, old.final.height, accepted)
         return self._prune(tree), Result(kind, reason, tuple(accepted), connected, disconnected)
 
     def _take(self, tree: Tree, block: Block, now: int) -> tuple[Tree, Kind, ChainError | None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Never
 
 import immutables
 
@@ -31,6 +32,22 @@ class Kind(Enum):
     INVALID = "invalid"
 
 
+class Bare(Block):
+    """A block without its body: of one that is final, or beside one that is, only the database needs that."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(block.header, block.commitment, ())
+        del self.__dict__["transactions"]
+
+    def __getattr__(self, name: str) -> Never:
+        if name == "transactions":
+            raise LookupError(f"the body of block {self.id} is not kept in memory: read it from the database")
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"Bare({self.id} at height {self.height})"
+
+
 @dataclass(frozen=True, eq=False)
 class Entry:
     """A valid block, with the state after it."""
@@ -44,6 +61,11 @@ class Entry:
     events: tuple[Event, ...]
     recent: tuple[Header, ...] = ()
     """What the next block's target follows from (:func:`chain.work.window`), of blocks no longer kept as well."""
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is kept without transactions and events."""
+        return isinstance(self.block, Bare)
 
     @property
     def parent(self) -> Hash:
@@ -158,6 +180,24 @@ def difference(old: Tree, new: Tree) -> tuple[tuple[Entry, ...], tuple[Entry, ..
         entry = new.entries[entry.parent]
     disconnected = [old.entries[old.branch[h]] for h in range(old.head.height, entry.height, -1)]
     return tuple(reversed(connected)), tuple(disconnected)
+
+
+def settled(tree: Tree, above: int, new: Iterable[Entry]) -> Tree:
+    """The tree without the bodies of blocks up to the final one: they may be of megabytes, and never leave the branch.
+
+    ``above``: the height up to which they are gone already, but for the ``new`` entries.
+    """
+    final = tree.final.height
+    ids = [block for height in range(above + 1, final + 1) for block in tree.heights.get(height, ())]
+    ids += [entry.id for entry in new if entry.height <= final]
+    if not ids:
+        return tree
+    with tree.entries.mutate() as entries:
+        for block in ids:
+            if not entries[block].bare:
+                entries[block] = replace(entries[block], block=Bare(entries[block].block), events=())
+        kept = entries.finish()
+    return replace(tree, entries=kept, final=kept[tree.final.id], head=kept[tree.head.id])
 
 
 def pruned(tree: Tree, lowest: int, genesis: Hash) -> Tree:

@@ -17,8 +17,8 @@ def stored(entry: Entry) -> StoredBlock:
     return StoredBlock(entry.id, entry.height, entry.work, entry.block.encode())
 
 
-def load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
-    """The tree as the store has it: replayed from the newest snapshot, or from genesis.
+def load(genesis: Genesis, params: Params, store: Store) -> tuple[Blockchain, int]:
+    """The tree as the store has it, replayed from the newest snapshot or from genesis, and how many transactions were.
 
     Raises ``StoreError`` when the store is another network's or damaged.
     """
@@ -29,7 +29,7 @@ def load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
             store.set_meta("genesis", genesis.to_json())
             store.put_block(stored(chain.head))
             store.set_connected(0, chain.head.id, [])
-        return chain
+        return chain, 0
     if first != chain.genesis_id:
         raise StoreError(
             f"the database holds the chain of genesis {first}, this network's is {chain.genesis_id}: "
@@ -39,17 +39,19 @@ def load(genesis: Genesis, params: Params, store: Store) -> Blockchain:
     if root is not None:
         below = _below(store, root)
         chain = Blockchain(genesis, params, root, below)
+    replayed = 0
     for kept in store.blocks_above(chain.head.height):
         block = Block.decode(kept.data, params.max_block_bytes)
         if chain.entry(block.header.parent) is not None:
             chain.add(block, block.header.time)
+            replayed += len(block.transactions)
     expected = store.branch_at(chain.head.height)
     if expected != chain.head.id:
         raise StoreError(
             f"the database's head at height {chain.head.height} is {expected}, replaying its blocks gives "
             f"{chain.head.id}: the file is damaged, or was written under other rules; restore a copy"
         )
-    return chain
+    return chain, replayed
 
 
 def _below(store: Store, root: Entry) -> dict[int, Hash]:

@@ -79,6 +79,8 @@ def blocks(node: Node, asked: AskBlocks) -> Blocks:
     size = 0
     for block in asked.ids:
         entry = node.chain.entry(block)
+        if entry is not None and entry.bare:
+            entry = None
         data = node.block_bytes(block) if entry is None else entry.block.data
         if data is None:
             break

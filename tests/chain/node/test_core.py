@@ -299,6 +299,19 @@ class TestRestart:
         assert sim.node.chain.lowest == sim.store.snapshot_height() > 0
         assert sim.node.block(1) is not None
 
+    def test_many_transactions_make_a_snapshot_before_many_blocks_do(self, sim, net, monkeypatch):
+        """So a start replays a bounded number of either."""
+        monkeypatch.setattr(core, "SNAPSHOT_TRANSACTIONS", 20)
+        for _ in range(4):
+            for _ in range(10):
+                sim.send(Transfer(net.validators[0].address, 5), net.owner)
+            sim.run()
+            before = stand(sim.node)
+            sim.start()  # what is counted survives it
+            assert stand(sim.node) == before
+            assert sim.node._replayed <= 40
+        assert 0 < sim.store.snapshot_height() < core.SNAPSHOT_EVERY
+
     def test_a_damaged_snapshot_is_passed_over(self, sim, net, monkeypatch):
         monkeypatch.setattr(core, "SNAPSHOT_EVERY", 5)
         for _ in range(8):

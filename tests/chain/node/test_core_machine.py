@@ -166,7 +166,10 @@ class NodeMachine(RuleBasedStateMachine):
         assert self.store.branch_at(head.height) == head.id
         assert self.store.branch_at(head.height + 1) is None
         for entry in self.node.chain.branch(0):
-            for position, signed in enumerate(entry.block.transactions):
+            block = self.node.block(entry.id)
+            assert block is not None
+            assert not entry.bare or entry.height <= self.node.chain.final.height
+            for position, signed in enumerate(block.transactions):
                 place = self.store.included(signed.id)
                 assert place is not None
                 assert (place.block, place.position) == (entry.id, position)

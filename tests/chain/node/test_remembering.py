@@ -71,7 +71,7 @@ def divided(make_sim: Callable[..., Any], net: Any) -> tuple[Any, list[Any]]:
         sim.send(Transfer(net.validators[0].address, amount), net.owner)
         sim.run()
         assert sim.node.chain.final.height > 0
-    return one, [entry.block for entry in two.node.chain.branch(0)]
+    return one, [two.node.block(entry.id) for entry in two.node.chain.branch(0)]
 
 
 def learn(sim: Any, blocks: list[Any]) -> None:

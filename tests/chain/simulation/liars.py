@@ -36,7 +36,7 @@ class Liars:
         fresh: list[Entry] = []
         entry: Entry | None = member.node.head
         while entry is not None and self.chain.entry(entry.id) is None:
-            fresh.append(entry)
+            fresh.append(replace(entry, block=member.whole(entry)))
             entry = member.node.chain.entry(entry.parent)
         for each in reversed(fresh):
             self.learn(each)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from chain.blockchain import Entry
+from chain.blocks import Block
 from chain.errors import ConflictingFinality
 from chain.node.core import Node
 from chain.node.peering.protocol import Peering
@@ -63,6 +65,12 @@ class Member:
     @property
     def address(self) -> Address:
         return Address("0x" + self.name.encode().hex().rjust(40, "0"))
+
+    def whole(self, entry: Entry) -> Block:
+        """A block with its body, of which memory has only the newest."""
+        found = self.node.block(entry.id) if entry.bare else entry.block
+        assert found is not None
+        return found
 
 
 @dataclass

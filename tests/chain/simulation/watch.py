@@ -95,7 +95,7 @@ class Watch:
             return
         self._heads[member.name] = head.id
         if head.id not in self._seen:
-            self._branch(head, chain.entry)
+            self._branch(head, member)
         final = chain.final
         known = self._final_of.get(member.name, 0)
         if final.height < known:
@@ -120,7 +120,7 @@ class Watch:
         if 3 * len(self.lying) <= len(self.genesis_members):
             raise Violation(f"two conflicting blocks are final: {text}")
 
-    def _branch(self, entry: Entry | None, parent_of: object) -> None:
+    def _branch(self, entry: Entry | None, member: Member) -> None:
         """Blocks that are new: no coin made or lost, and the votes they hold."""
         while entry is not None and entry.id not in self._seen:
             self._seen.add(entry.id)
@@ -128,11 +128,11 @@ class Watch:
             found = supply(entry.state)
             if found != self.supply:
                 raise Violation(f"block {entry.id} at height {entry.height} makes {self.supply} coins {found}")
-            self.votes.note(entry.block)
+            self.votes.note(member.whole(entry))
             for each in entry.state.voting_sets:
                 if each not in self.sets:
                     self.sets.append(each)
-            entry = parent_of(entry.parent)
+            entry = member.node.chain.entry(entry.parent)
 
     def check_proofs(self) -> None:
         """No honest validator is convicted; after a conflict those who are weigh a third of one of the sets."""
@@ -184,7 +184,7 @@ class Watch:
         reported = [
             signed.payload.validator
             for entry in node.chain.branch(0)
-            for signed in entry.block.transactions
+            for signed in member.whole(entry).transactions
             if isinstance(signed.payload, ReportMisconduct)
         ]
         if sorted(reported) != sorted(state.slashed):

@@ -242,7 +242,7 @@ def test_what_is_late_or_of_another_opinion_is_no_offence(trio):
     world.connect("l", "n")
     world.run(lambda: new.head == a.head)
     world.sent.clear()
-    signed = a.node.chain.at_height(3).block.transactions[0]
+    signed = a.node.block(3).transactions[0]
     expired = world.transfer(new.node.chain.genesis_id, expires=world.now)
     poor = world.transfer(new.node.chain.genesis_id, amount=10**12)
     status = liar.peering.sync.status()
