@@ -50,12 +50,13 @@ ADMISSION_TAG = "assay admit_validator"
 
 @dataclass(frozen=True)
 class Transfer(Payload):
-    """Move an amount from the sender to the recipient."""
+    """Move an amount from the sender to the recipient. Of nothing, it changes no account: what becomes of it shows
+    whether blocks are made and become final, on a network without coins too."""
 
     kind: ClassVar[str] = "transfer"
 
     recipient: Address
-    amount: Amount
+    amount: Annotated[int, Range(0)]
 
 
 @dataclass(frozen=True)

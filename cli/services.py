@@ -167,6 +167,8 @@ def worker_options(command: F) -> F:
 def worker(**options: object) -> None:
     """Run a worker: claim partitions, train them, pin the models, submit signed updates.
 
+    It makes its wallet at the first start. Where sending needs a balance, that has to be paid first.
+
     \b
     assay worker --name worker-1 --node http://127.0.0.1:7001 --broker redis://127.0.0.1:6379/0
     """
@@ -188,10 +190,12 @@ def run_worker(
     guard.watch_parent()
     logs.configure(name, log_level)
     slim.leave_out_pandas()
+    from chain.wallets import Wallets
     from workers.service import run
     from workers.settings import WorkerSettings
 
     folder = settings.DataFolder(data)
+    Wallets(folder.wallets).ensure(wallet or name)
     fields: dict[str, object] = {
         "name": name,
         "node": node_url,

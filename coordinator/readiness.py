@@ -3,8 +3,11 @@
 The truth about work is on the chain; liveness needs a sign of life each: the node, the store and the broker
 are asked, workers keep a key in the broker. Validators have no broker, and an on-demand chain with nothing
 to do shows nothing of them. So a coordinator that starts on a settled chain sends one transaction, a
-transfer of 1 to itself: when it becomes final, a quorum of validators lives. From then on they count as
-ready unless something that happened on the chain has waited for finality for `STALLED_SECONDS`.
+transfer of nothing to itself, which needs no coins: when it becomes final, a quorum of validators lives.
+From then on they count as ready unless something that happened on the chain has waited for finality for
+`STALLED_SECONDS`. Where this wallet may not send at all (networks with a minimum balance), the past has to
+do: a chain on which blocks have become final, and nothing waits for it now, counts as one whose validators
+live, until something does wait.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from chain.client import NodeClient, NodeError
+from chain.client import NodeClient, NodeError, NodeRefused
 from chain.transactions import Transfer
 from coordinator.broker import Broker, BrokerUnavailable
 from coordinator.documents import PartReadiness
@@ -150,15 +153,22 @@ class Readiness:
                     self._alive.set()
                     return
                 if self._probe is None and position.unfinal_since is None:
-                    self._send_probe()
+                    self._send_probe(position.final_height)
+                if self._alive.is_set():
+                    return
             self._follower.wait(position.ticks, RETRY_SECONDS, stop)
 
-    def _send_probe(self) -> None:
+    def _send_probe(self, final_height: int) -> None:
         try:
-            transfer = Transfer(recipient=self._ledger.address, amount=1)
-            self._probe = self._ledger.send(transfer)
+            self._probe = self._ledger.send(Transfer(recipient=self._ledger.address, amount=0))
             self._obstacle = None
-        except NodeError as error:
+        except NodeRefused as refused:
+            if refused.code == "forbidden" and final_height > 0:
+                self._alive.set()
             self._obstacle = (
-                f"cannot tell whether validators live: the wallet {self._ledger.address} may not send: {error}"
+                "cannot tell whether validators live, as nothing has ever become final here and the wallet "
+                f"{self._ledger.address} may not send ({refused.detail}); the first transaction of anybody's that "
+                "becomes final will show it"
             )
+        except NodeError as error:
+            self._obstacle = f"cannot tell whether validators live: {error}"

@@ -85,6 +85,14 @@ def test_every_command_stands_in_the_table_with_exactly_its_options() -> None:
     assert told == {name: options(command) for name, command in commands().items()}
 
 
+@every_page
+def test_no_row_of_a_table_stands_twice(page: Path) -> None:
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        keys = [re.split(r"(?<!\\)\|", line)[1].strip() for line in table.splitlines()]
+        assert len(keys) == len(set(keys)), sorted({key for key in keys if keys.count(key) > 1})
+
+
 def test_every_option_is_explained() -> None:
     text = section(read("docs/operating.md"), "Commands")
     explained = {name for name in first_cells(text) if name.startswith("--")}

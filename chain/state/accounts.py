@@ -107,6 +107,7 @@ def credit(context: Context, address: str, amount: int) -> None:
 
 def apply_transfer(context: Context, origin: Origin, payload: Transfer) -> None:
     """Move an amount from the sender to the recipient.  Raises ``InsufficientBalance``."""
-    debit(context, origin.sender, payload.amount)
-    credit(context, payload.recipient, payload.amount)
+    if payload.amount:  # else nobody gets an account in the state for nothing
+        debit(context, origin.sender, payload.amount)
+        credit(context, payload.recipient, payload.amount)
     context.emit("transfer", sender=origin.sender, recipient=payload.recipient, amount=payload.amount)

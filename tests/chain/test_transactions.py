@@ -101,7 +101,7 @@ def test_every_payload_field_has_one_type(
         ("expires", True, "body.expires"),
         ("expires", "1", "body.expires"),
         ("payload", None, "body.payload"),
-        ("payload", {"amount": 0, "recipient": "0x" + "00" * 20}, "body.payload.amount"),
+        ("payload", {"amount": -1, "recipient": "0x" + "00" * 20}, "body.payload.amount"),
         ("payload", {"amount": -5, "recipient": "0x" + "00" * 20}, "body.payload.amount"),
     ],
 )
@@ -306,7 +306,7 @@ def test_only_the_senders_key_signs_and_only_a_valid_body(examples: dict[str, Pa
         {"expires": -1},
         {"kind": "cancel_job"},
         {"kind": "mint"},
-        {"payload": Transfer(key.address, 0)},
+        {"payload": Transfer(key.address, -1)},
     ):
         with pytest.raises(InvalidEncoding):
             sign(dataclasses.replace(body, **wrong), key)

@@ -43,6 +43,13 @@ def test_a_transfer_to_oneself_changes_nothing(chain: Any) -> None:
     assert balances(chain) == {"alice": 10_000, "bob": 10_000}
 
 
+def test_a_transfer_of_nothing_is_in_a_block_and_makes_no_account(chain: Any) -> None:
+    before = dict(chain.state.accounts)
+    chain.do("alice", Transfer(chain.address("newcomer"), 0))
+    chain.do(chain.validators[0], Transfer(chain.validators[0].address, 0))
+    assert dict(chain.state.accounts) == before
+
+
 def test_an_overdrawn_transfer_is_refused(chain: Any) -> None:
     error = chain.refuse(InsufficientBalance, "alice", Transfer(chain.address("bob"), 10_001))
     assert (error.balance, error.needed) == (10_000, 10_001)
