@@ -205,6 +205,7 @@ class Node(Taking):
 
     def _mining_time(self) -> int | None:
         head = self.head
+        self._not_later_than(self._clock())
         due = pacing.next_mining_time(
             head.state,
             head.id,
@@ -219,6 +220,12 @@ class Node(Taking):
         # A block follows its parent in time. While this clock is far behind the parent (it was set back), every
         # block made would be early here, held, and mined again at once.
         return None if due is None else max(due, head.time + 1 - self.params.max_future_ms)
+
+    def _not_later_than(self, now: int) -> None:
+        """Nothing has begun to wait in the future: the clock may have been set back."""
+        self._head_since, self._votes_since = min(self._head_since, now), min(self._votes_since, now)
+        if self._work_since is not None:
+            self._work_since = min(self._work_since, now)
 
     def _recent_miners(self) -> frozenset[Address]:
         """Who mined the last blocks: what this node knows of the miners there are."""

@@ -20,7 +20,7 @@ from chain.errors import ChainError, ConflictingFinality
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
 from chain.node.events import Bell
-from chain.node.interface import Receipt
+from chain.node.interface import Clock, Receipt
 from chain.node.miner import Miner, default_cores
 from chain.node.peering.peer import PeerRefused
 from chain.node.peering.shell import Peers
@@ -103,7 +103,8 @@ class Service:
         self._pause_until: float | None = None
         self._writer = threading.Thread(target=self._write, name="node-writer", daemon=True)
         self._waker = threading.Thread(target=self._wake, name="node-stop", daemon=True)
-        self.peers = Peers(node, store, clock, self.post, url, peers)
+        self._steady = steady_clock()
+        self.peers = Peers(node, store, self._steady, self.post, url, peers)
 
     # ------------------------------------------------------------------ any thread
 
@@ -209,9 +210,9 @@ class Service:
 
     def _take(self) -> list[_Item]:
         """What has come in; waits for it, or until something is due."""
-        times = (self.node.next_time(), self.peers.next_time())
-        due = min((time for time in times if time is not None), default=None)
-        timeout = None if due is None else max(0.0, due / 1000 - time.time())
+        dues = ((self.node.next_time(), clock), (self.peers.next_time(), self._steady))
+        waits = [(due - by()) / 1000 for due, by in dues if due is not None]
+        timeout = max(0.0, min(waits)) if waits else None
         if self._pause_until is not None:
             timeout = max(0.0, self._pause_until - time.monotonic())
         items: list[_Item] = []
@@ -279,3 +280,10 @@ class Service:
 def clock() -> int:
     """Milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
+
+
+def steady_clock() -> Clock:
+    """A clock that is right now and goes on evenly, also when the system's is set: for waits, which would otherwise
+    last as long as that was set back."""
+    offset = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + offset) // 1_000_000

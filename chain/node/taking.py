@@ -56,6 +56,10 @@ class Taking(Looking):
         self._votes: dict[Address, VoteCheckpoint] = {}
         self._next_expiry: int | None = None
 
+    def now(self) -> int:
+        """Milliseconds since 1970 UTC, by this node's clock."""
+        return self._clock()
+
     def receive_transaction(self, data: bytes) -> Receipt:
         """One of :meth:`receive_transactions`; raises its error."""
         answer = self.receive_transactions([data])[0]
@@ -69,7 +73,7 @@ class Taking(Looking):
         All of them reach the disk in one write, before this returns.
         """
         now = self._clock()
-        if now - self._draft_time > DRAFT_MS:
+        if not 0 <= max(now, self.head.time + 1) - self._draft_time <= DRAFT_MS:
             self._refresh()
         answers: list[Receipt | ChainError] = []
         fresh: list[Signed] = []

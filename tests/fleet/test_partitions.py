@@ -193,6 +193,18 @@ def test_clocks_that_are_wrong_and_that_jump(network):
     network.members[3].clock(0)
 
 
+def test_clocks_that_are_all_set_back(network):
+    """As long as blocks of before do not lie too far ahead, nothing waits for the clocks to come to where they were."""
+    for member in network.members:
+        member.clock(14)
+    network.spread(network.pay(0), ALL)
+    network.agree()
+    for member in network.members:
+        member.clock(0)
+    network.spread(network.pay(1), ALL, seconds=10)
+    network.agree()
+
+
 # Anything
 
 

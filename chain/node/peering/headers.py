@@ -42,6 +42,8 @@ class Added:
     """The last of them that is known now, here or in the chain; None where none is."""
     fresh: int = 0
     """How many were new."""
+    early_ms: int = 0
+    """Milliseconds until the one after the tip is no longer early here, where it is."""
     unconnected: bool = False
     """Nothing is known of the first one's parent."""
     behind_final: bool = False
@@ -120,7 +122,7 @@ class HeaderTree:
         recent = parent.recent
         for header in headers:
             if is_early(header, params, now):
-                return Added(tip, fresh)
+                return Added(tip, fresh, header.time - params.max_future_ms - now)
             check_header(header, before, work.next_target(params, recent))
             height, total = height + 1, total + work.work_of(header.target)
             recent = work.window(params, recent, header)

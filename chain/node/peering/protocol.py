@@ -84,6 +84,7 @@ class Peering:
     ) -> None:
         """Becomes ``node.transport``.
 
+        ``clock``: for waits; one that is never set back, or they last as long as it was.
         ``url``: where others reach this node, empty: nowhere. ``seeds``: addresses to begin with, tried for ever.
         """
         self.node, self.limits, self.url = node, limits or Limits(), url
@@ -249,7 +250,7 @@ class Peering:
             if wanted is not None and not {block.id for block in blocks} <= set(wanted.ids):
                 self._punish(peer, "an answer with blocks it was not asked for")
                 return
-            self.sync.on_blocks(peer, blocks, wanted, now)
+            self.sync.on_blocks(peer, blocks, wanted)
         elif isinstance(message, Transactions):
             wanted_ones = asked if isinstance(asked, AskTransactions) else None
             self._exchange.on_transactions(peer, message, wanted_ones, now)

@@ -130,7 +130,7 @@ class Sync:
             return
         headers = message.unpacked()
         try:
-            added = self.tree.add(headers, peer.id, now, message.status.final_height)
+            added = self.tree.add(headers, peer.id, self._node.now(), message.status.final_height)
         except ChainError as error:
             self._punish(peer, f"a header against the rules: {error.code}: {error}")
             return
@@ -156,8 +156,8 @@ class Sync:
         if asked:
             peer.unconnected = 0
             if len(headers) < MAX_HEADERS and added.tip != peer.status.head:
-                # It has no more, or what follows is early here: nothing would change soon.
-                peer.headers_at = now + self._limits.answer_ms
+                # It has no more, or what follows is early here: nothing changes before that is not.
+                peer.headers_at = now + min(added.early_ms or self._limits.answer_ms, self._limits.answer_ms)
         reached = self.tree.get(peer.status.head)
         if reached is not None and (reached.height, str(reached.work)) != (peer.status.height, peer.status.work):
             claim = f"height {peer.status.height} and work {peer.status.work}"
@@ -173,7 +173,7 @@ class Sync:
 
     # ------------------------------------------------------------------ bodies
 
-    def on_blocks(self, peer: Peer, blocks: list[Block], asked: AskBlocks | None, now: int) -> None:
+    def on_blocks(self, peer: Peer, blocks: list[Block], asked: AskBlocks | None) -> None:
         """Bodies have come: those asked for, or new ones."""
         if asked is not None:
             for each in asked.ids:
@@ -187,7 +187,7 @@ class Sync:
             if block.id in self.tree:
                 self._arrive(block, peer)
             elif asked is None and self._node.chain.entry(block.id) is None:
-                self._told(peer, block, now)
+                self._told(peer, block)
             if peer.id not in self._peers:
                 return
 
@@ -197,7 +197,7 @@ class Sync:
             self._size += len(block.data)
         self._flight.pop(block.id, None)
 
-    def _told(self, peer: Peer, block: Block, now: int) -> None:
+    def _told(self, peer: Peer, block: Block) -> None:
         """A new block that nobody asked for."""
         parent = block.header.parent
         if self._node.chain.entry(parent) is not None:
@@ -210,7 +210,7 @@ class Sync:
             return
         if parent in self.tree:
             try:
-                self.tree.add([block.header], peer.id, now)
+                self.tree.add([block.header], peer.id, self._node.now())
             except InvalidBlock as error:
                 self._punish(peer, f"a header against the rules: {error.code}: {error}")
                 return

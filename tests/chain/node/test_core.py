@@ -110,6 +110,22 @@ class TestPace:
         assert sim.node.chain.early == ()
         assert sim.node.chain.at_height(2).time == sim.node.chain.at_height(1).time + 1
 
+    def test_a_clock_that_is_set_back_a_little_makes_nothing_wait_for_it(self, sim, net):
+        sim.send(Transfer(net.validators[0].address, 5), net.owner)
+        sim.run(lambda: sim.node.head.height == 1)
+        sim.now -= 10_000
+        assert sim.node.next_time() <= sim.now + sim.params.votes_wait_ms
+        sim.node.receive_transaction(sim.signed(Transfer(net.validators[0].address, 6), net.owner).data)
+        assert sim.node.next_time() <= sim.now
+
+    def test_what_expires_soon_is_taken_after_the_clock_was_set_back(self, sim, net):
+        sim.now += 60_000
+        with pytest.raises(InsufficientBalance):
+            sim.send(Transfer(net.validators[0].address, 2**40), net.owner)
+        sim.now -= 10_000
+        soon = sim.signed(Transfer(net.validators[0].address, 5), net.owner, expires=sim.now + 5_000)
+        assert sim.node.receive_transaction(soon.data).status == "pending"
+
 
 class TestTransactions:
     def test_again_is_acknowledged_again(self, sim, net):

@@ -230,6 +230,17 @@ def test_a_node_stops_also_where_telling_of_it_fails(tmp_path, net, monkeypatch)
         run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, threading.Event())
 
 
+def test_waits_for_peers_go_on_when_the_clock_is_set_back(monkeypatch):
+    from chain.node.service import clock, steady_clock
+
+    steady = steady_clock()
+    assert abs(steady() - clock()) < 1_000
+    before = steady()
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert clock() == 0
+    assert before <= steady() < before + 10_000
+
+
 def test_the_application_is_made_before_any_thread_works(tmp_path, net, monkeypatch):
     """CPython 3.11 cannot parse code in two threads at once, as making routes and printing a traceback do."""
     order: list[str] = []

@@ -32,6 +32,16 @@ def test_headers_come_before_bodies(world):
     assert kinds.index(AskHeaders) < kinds.index(AskBlocks)
 
 
+def test_a_clock_that_is_behind_by_too_much_delays_headers_by_no_more_than_that(world):
+    world.member("a", mines=False)
+    world.mine("a", 20)
+    b = world.member("b", mines=False)
+    b.node._clock = lambda: world.now - world.params.max_future_ms - 2_000
+    world.connect("a", "b")
+    world.run(world.agreed, ms=3_000)
+    assert not any(event == "peer discouraged" for event, _ in b.log)
+
+
 def test_a_transaction_and_the_block_with_it_reach_all_of_seven_in_a_line(world):
     names = "abcdefg"
     for name in names:
