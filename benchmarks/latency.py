@@ -15,9 +15,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
-import os
-import platform
 import signal
 import statistics
 import subprocess
@@ -28,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.machine import machine
 from coordinator.client import Client
 from coordinator.documents import JobDocument, ModelDocument
 from runtime import numeric
@@ -152,22 +150,6 @@ def show(timings: list[Timing], partitions: int) -> str:
             f"{name:<22}{middle:>9.1f}{min(values):>9.1f}{max(values):>9.1f}{middle / reference:>18.1f}"
         )
     return "\n".join(lines)
-
-
-def machine() -> str:
-    """What it ran on: cores, processor, system, Python, and how busy the machine was."""
-    names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
-    load = os.getloadavg()[0]
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        f"{now:%Y-%m-%d}, {os.cpu_count()} cores, {names[0] if names else platform.machine()}, {platform.system()}, "
-        f"Python {platform.python_version()}, load average {load:.1f} at the end"
-    )
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def main() -> int:

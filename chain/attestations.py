@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Any
 
-from chain.keys import Key, keccak256, recover_hash
+from chain.keccak import keccak256
+from chain.keys import Key, recover_hash
 from chain.payload_types import Name, Word
 from chain.schema import Address, Cid, Hash, Range
 

@@ -245,9 +245,8 @@ class Blockchain:
         Until both hold nothing may be held against the header: anybody can make such a block for nothing.
         """
         work.check(block.header, self.params)
-        root = merkle_root(block.commitment, block.transactions)
-        if root != block.header.root:
-            raise BadRoot(f"a body whose root is {block.header.root}", root, "header.root")
+        if block.root != block.header.root:
+            raise BadRoot(f"a body whose root is {block.header.root}", block.root, "header.root")
 
     def _apply(self, tree: Tree, block: Block, parent: Entry) -> Entry:
         built = self._built

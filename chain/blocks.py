@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from chain import schema, work
-from chain.encoding import INT_MAX, cid_of, cid_to_bytes, list_head, read_raw, shown, write_raw
+from chain.encoding import DAG_CBOR_CID, INT_MAX, cid_of, cid_to_bytes, list_head, read_raw, shown, write_raw
 from chain.errors import (
     BadHeight,
     BadParent,
@@ -34,7 +34,7 @@ from chain.errors import (
 )
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash, Range
-from chain.transactions import Signed, check_envelope
+from chain.transactions import BEFORE_BODY, BEFORE_SIGNATURE, SIGNATURE_BYTES, Signed, check_envelope
 
 VERSION = 1
 HEADER_BYTES = 88
@@ -42,6 +42,7 @@ NO_HASH = Hash("00" * 32)
 """Parent of the genesis block."""
 NO_ADDRESS = Address("0x" + "00" * 20)
 """Miner of the genesis block."""
+_BEFORE_LIST = b"\x6ctransactions"
 _LAYOUT = struct.Struct("<I32s32sQIQ")
 
 
@@ -120,6 +121,11 @@ class Block:
         return self.commitment.height
 
     @cached_property
+    def root(self) -> Hash:
+        """The Merkle root of the body, which the header has to name."""
+        return merkle_root(self.commitment, self.transactions)
+
+    @cached_property
     def data(self) -> bytes:
         """DAG-CBOR of {header: hexadecimal text, commitment, transactions: list of signed nodes}."""
         # "transactions" is the longest key and so the last: its empty list ends the node; ours replaces it
@@ -133,6 +139,9 @@ class Block:
     @classmethod
     def decode(cls, data: bytes, limit: int) -> Block:
         """From `encode`'s bytes, at most `limit`. Raises InvalidEncoding, InvalidSignature."""
+        quick = _read_quickly(data, limit)
+        if quick is not None:
+            return quick
         raw = read_raw(data, limit)
         if type(raw) is not dict or raw.keys() != {"header", "commitment", "transactions"}:
             raise InvalidEncoding("a block: a map of header, commitment and transactions", shown(raw))
@@ -169,12 +178,22 @@ class Block:
 
 def merkle_root(commitment: Commitment, transactions: Sequence[Signed]) -> Hash:
     """The root over the commitment and the signed transactions, in order."""
-    return merkle_root_of([commitment.cid, *(signed.cid for signed in transactions)])
+    sha256 = hashlib.sha256
+    cids = [DAG_CBOR_CID + sha256(data).digest() for data in (schema.to_bytes(commitment), *map(_data, transactions))]
+    return _root_of(cids)
+
+
+def _data(signed: Signed) -> bytes:
+    return signed.data
 
 
 def merkle_root_of(cids: Sequence[str]) -> Hash:
     """The root over CIDs, at least one."""
-    level = [hashlib.sha256(b"\x00" + cid_to_bytes(cid)).digest() for cid in cids]
+    return _root_of([cid_to_bytes(cid) for cid in cids])
+
+
+def _root_of(cids: list[bytes]) -> Hash:
+    level = [hashlib.sha256(b"\x00" + cid).digest() for cid in cids]
     while len(level) > 1:
         paired = [
             hashlib.sha256(b"\x01" + left + right).digest()
@@ -228,9 +247,8 @@ def check_body(block: Block, params: Params, genesis: Hash, height: int) -> None
         )
     if len(block.data) > params.max_block_bytes:
         raise BlockTooLarge(f"at most {params.max_block_bytes} bytes", str(len(block.data)))
-    root = merkle_root(block.commitment, block.transactions)
-    if root != block.header.root:
-        raise BadRoot(f"a body whose root is {block.header.root}", root, "header.root")
+    if block.root != block.header.root:
+        raise BadRoot(f"a body whose root is {block.header.root}", block.root, "header.root")
     if block.commitment.height != height:
         raise BadHeight(str(height), str(block.commitment.height), "commitment.height")
     for index, signed in enumerate(block.transactions):
@@ -254,6 +272,52 @@ def _read_header(value: Any) -> Header:
             f"a header of {2 * HEADER_BYTES} lowercase hexadecimal digits", shown(value), "header"
         )
     return Header.unpack(data)
+
+
+def _read_quickly(data: bytes, limit: int) -> Block | None:
+    """A block whose bytes fall apart into its transactions where these seem to end; None for any other.
+
+    The parts are read one by one, each of them strictly. A list of canonical items after the canonical bytes of what
+    comes before it is canonical as a whole, so nothing is read twice. What is amiss with other bytes, or that a link
+    in them looks like the end of a transaction and nothing is, the slow way finds out.
+    """
+    start = data.find(_BEFORE_LIST) + len(_BEFORE_LIST)
+    if len(data) > limit or start < len(_BEFORE_LIST):
+        return None
+    try:
+        raw = read_raw(data[:start] + list_head(0), limit)
+        if type(raw) is not dict or raw.keys() != {"header", "commitment", "transactions"} or raw["transactions"] != []:
+            return None
+        items = _split(data, start)
+        if items is None:
+            return None
+        header, commitment = _read_header(raw["header"]), schema.read(Commitment, raw["commitment"])
+        block = Block(header, commitment, tuple([Signed.decode(item, limit) for item in items]))
+    except ChainError:
+        return None
+    block.__dict__["data"] = bytes(data)
+    return block
+
+
+def _split(data: bytes, at: int) -> list[bytes] | None:
+    """The items of a list of signed transactions that begins at `at` and ends the data, unread."""
+    low = data[at] & 31 if at < len(data) else 31
+    width = {24: 1, 25: 2}.get(low, 0)
+    count = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else low
+    if low > 25 or count > len(data) or data[at : at + 1 + width] != list_head(count):
+        return None
+    at += 1 + width
+    items, end = [], at
+    while end < len(data):
+        found = data.find(BEFORE_SIGNATURE, end)
+        if found < 0:
+            return None
+        end = found + len(BEFORE_SIGNATURE) + SIGNATURE_BYTES
+        # A payload may hold a signature too; the transaction's own is followed by the next one's body.
+        if end == len(data) or data.startswith(BEFORE_BODY, end):
+            items.append(data[at:end])
+            at = end
+    return items if len(items) == count and at == len(data) else None
 
 
 def _read_signed(item: Any, index: int) -> Signed:

@@ -20,6 +20,8 @@ from chain.errors import InvalidEncoding
 
 MAX_DEPTH = 16
 """Lists and maps inside each other; a scalar has depth 0."""
+DAG_CBOR_CID = b"\x01\x71\x12\x20"
+"""What the 36 bytes of a DAG-CBOR block's CID begin with: version 1, the codec, SHA2-256, 32 bytes."""
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 _CODECS = frozenset(b"\x55\x70\x71")  # raw, dag-pb, dag-cbor
@@ -40,7 +42,12 @@ class Link(str):
 
 def cid_of(data: bytes) -> str:
     """The CID of a DAG-CBOR block: version 1, SHA2-256, base32 text."""
-    text: str = libipld.encode_cid(b"\x01\x71\x12\x20" + hashlib.sha256(data).digest())
+    return cid_of_digest(hashlib.sha256(data).digest())
+
+
+def cid_of_digest(digest: bytes) -> str:
+    """The CID of a DAG-CBOR block by its SHA2-256 digest (32 bytes)."""
+    text: str = libipld.encode_cid(DAG_CBOR_CID + digest)
     return text
 
 

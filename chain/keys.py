@@ -14,9 +14,9 @@ import re
 from typing import Any
 
 from coincurve import PrivateKey, PublicKey
-from Crypto.Hash import keccak
 
 from chain.errors import InvalidSignature
+from chain.keccak import keccak256
 from chain.schema import Address
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -97,12 +97,6 @@ def signing_hash(digest: bytes) -> bytes:
 def address_of(key: PublicKey) -> Address:
     """The last 20 bytes of the Keccak-256 of the uncompressed point (yellow paper, appendix F)."""
     return Address("0x" + keccak256(key.format(compressed=False)[1:])[-20:].hex())
-
-
-def keccak256(data: bytes) -> bytes:
-    """Ethereum's hash: Keccak as submitted, with other padding than the SHA3-256 that came of it. 32 bytes."""
-    digest: bytes = keccak.new(digest_bits=256, data=data).digest()
-    return digest
 
 
 def _shape(signature: Any) -> str:

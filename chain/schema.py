@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from chain.encoding import Link, cid_to_text, read_raw, shown, write_raw
+from chain.encoding import INT_MAX, INT_MIN, Link, cid_to_text, read_raw, shown, write_raw
 from chain.errors import InvalidEncoding
 from chain.fields import (
     SCALARS,
@@ -33,10 +33,11 @@ from chain.fields import (
     integer,
     text,
 )
+from chain.records import assembled
 
 __all__ = [
     "Address", "Cid", "Hash", "Items", "Range", "Text",
-    "from_bytes", "from_object", "read", "to_bytes", "to_object", "write",
+    "from_bytes", "from_object", "read", "to_bytes", "to_object", "write", "writer",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -75,6 +76,11 @@ def write(value: Any) -> Any:
     return _codec(type(value))[1](value)
 
 
+def writer(hint: Any) -> Writer:
+    """What writes values of an annotation, as `write` does those of a dataclass's fields."""
+    return _compile(hint)[1]
+
+
 def _codec(cls: Any) -> tuple[Reader, Writer]:
     return _compiled(cls)  # (typed apart: a class counts as no Hashable for mypy)
 
@@ -84,6 +90,8 @@ def _compiled(cls: Any) -> tuple[Reader, Writer]:
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise TypeError(f"{cls!r} is no dataclass")
     hints = get_type_hints(cls, include_extras=True)
+    if hasattr(cls, "__slots__") or hasattr(cls, "__post_init__"):
+        raise TypeError(f"{cls!r} is no plain dataclass: its instances cannot be made of their fields alone")
     names = tuple(field.name for field in dataclasses.fields(cls))
     codecs = [_compile(hints[name]) for name in names]
     readers = tuple((name, reader) for name, (reader, _) in zip(names, codecs, strict=True))
@@ -95,17 +103,17 @@ def _compiled(cls: Any) -> tuple[Reader, Writer]:
             raise InvalidEncoding(f"a map with the fields {', '.join(names)}", shown(raw))
         if len(raw) != count:
             _wrong_fields(raw, names)
-        values = []
+        values = {}
         name = ""
         try:
             for name, reader in readers:
-                values.append(reader(raw[name]))
+                values[name] = reader(raw[name])
         except InvalidEncoding as error:
             error.inside(name)
             raise
         except KeyError:
             _wrong_fields(raw, names)
-        return cls(*values)
+        return assembled(cls, values)
 
     def write_fields(value: Any) -> Any:
         if type(value) is not cls:
@@ -257,6 +265,8 @@ def _ruled(reader: Reader, rule: Any) -> Reader:
     check = check_of(rule)
     if check is None:
         return reader
+    if reader is integer and isinstance(rule, Range):
+        return _in_range(rule, check)
 
     def read_ruled(raw: Any) -> Any:
         value = reader(raw)
@@ -264,6 +274,19 @@ def _ruled(reader: Reader, rule: Any) -> Reader:
         return value
 
     return read_ruled
+
+
+def _in_range(rule: Range, check: Callable[[Any], None]) -> Reader:
+    """An integer within bounds, for which one comparison is enough."""
+    low, high = max(rule.low, INT_MIN), min(rule.high, INT_MAX)
+
+    def read_integer(raw: Any) -> Any:
+        if type(raw) is int and low <= raw <= high:
+            return raw
+        check(integer(raw))
+        return raw
+
+    return read_integer
 
 
 def _ruled_writer(writer: Writer, rule: Any) -> Writer:

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from chain import schema
-from chain.encoding import cid_of, read_raw, shown, write_raw
+from chain.encoding import cid_of, cid_of_digest, read_raw, shown, write_raw
 from chain.errors import (
     Expired,
     ExpiresTooLate,
@@ -50,6 +50,7 @@ from chain.payloads import (
     Transfer,
     Unstake,
 )
+from chain.records import assembled
 from chain.schema import Address, Cid, Hash, Range, Text
 from chain.vote_payloads import VoteCheckpoint, VoteModel
 
@@ -62,8 +63,11 @@ __all__ = [
 ]  # fmt: skip
 
 _SIGNATURE = re.compile(r"[0-9a-f]{130}")
-_BEFORE_BODY = b"\xa2\x64body"
-_BEFORE_SIGNATURE = b"\x69signature\x78\x82"
+BEFORE_BODY = b"\xa2\x64body"
+BEFORE_SIGNATURE = b"\x69signature\x78\x82"
+"""What comes before the body and between body and signature in a signed node's bytes."""
+SIGNATURE_BYTES = 130
+"""The signature's digits, with which the bytes end."""
 
 
 @dataclass(frozen=True)
@@ -117,27 +121,36 @@ class Signed:
     @cached_property
     def body_data(self) -> bytes:
         """The unsigned body's bytes, which the id and the signature are over."""
-        return self.body.to_bytes()
+        data = self.__dict__.get("data")
+        return self.body.to_bytes() if data is None else _parts(data)[0]
 
     @cached_property
     def data(self) -> bytes:
         """The signed node's bytes: DAG-CBOR of {body, signature}."""
-        return _BEFORE_BODY + self.body_data + _BEFORE_SIGNATURE + self.signature.encode()
+        return BEFORE_BODY + self.body_data + BEFORE_SIGNATURE + self.signature.encode()
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the unsigned body: what is signed, and what the id is made of."""
+        return hashlib.sha256(self.body_data).digest()
 
     @cached_property
     def id(self) -> Cid:
         """The transaction's id: the CID of the unsigned body, whatever its signature."""
-        return Cid(cid_of(self.body_data))
+        return Cid(cid_of_digest(self.digest))
 
     @cached_property
     def cid(self) -> Cid:
         """The CID of the signed node."""
         return Cid(cid_of(self.data))
 
-    @cached_property
+    @property
     def signer(self) -> Address:
         """The address whose key made the signature (computed once). Raises InvalidSignature."""
-        return recover(hashlib.sha256(self.body_data).digest(), self.signature)
+        found: Address | None = self.__dict__.get("signer")
+        if found is None:
+            found = self.__dict__["signer"] = recover(self.digest, self.signature)
+        return found
 
     @property
     def sender(self) -> Address:
@@ -172,10 +185,12 @@ class Signed:
 
         `limit` bounds the bytes, without one that of the roomiest kind on the development network.
         """
-        raw = read_raw(data, Params("").largest_transaction if limit is None else limit)
-        signed = cls.from_object(raw)
-        signed.__dict__["data"] = bytes(data)
-        signed.__dict__["body_data"] = bytes(data[len(_BEFORE_BODY) : -len(_BEFORE_SIGNATURE) - 130])
+        limit = Params("").largest_transaction if limit is None else limit
+        data = bytes(data)
+        signed = _read_quickly(data, limit)
+        if signed is None:
+            signed = cls.from_object(read_raw(data, limit))
+            signed.__dict__["data"] = data
         return signed
 
     @classmethod
@@ -193,6 +208,34 @@ class Signed:
             raise
 
 
+def _parts(data: bytes) -> tuple[bytes, bytes]:
+    """The body's bytes and the signature's, of a signed node's."""
+    return data[len(BEFORE_BODY) : -SIGNATURE_BYTES - len(BEFORE_SIGNATURE)], data[-SIGNATURE_BYTES:]
+
+
+def _read_quickly(data: bytes, limit: int) -> Signed | None:
+    """A transaction whose bytes are a body's between what is always around it; None where anything is amiss.
+
+    Canonical bytes of the body, inside of these, are the canonical bytes of the whole: nothing need be read twice.
+    What is amiss, the slow way says.
+    """
+    if not data.startswith(BEFORE_BODY) or len(data) > limit:
+        return None
+    inside, ending = _parts(data)
+    if not data.startswith(BEFORE_SIGNATURE, len(BEFORE_BODY) + len(inside)):
+        return None
+    try:
+        signature = ending.decode("ascii")
+        if not _SIGNATURE.fullmatch(signature):
+            return None
+        body = _read_body(read_raw(inside, limit))
+    except (InvalidEncoding, UnicodeDecodeError):
+        return None
+    digest = hashlib.sha256(inside).digest()
+    known = {"body": body, "signature": signature, "data": data, "digest": digest, "id": cid_of_digest(digest)}
+    return assembled(Signed, known)
+
+
 def body_of(payload: Payload, sender: Address, genesis: Hash, salt: str, expires: int) -> Body:
     """The body for a payload, its kind filled in."""
     return Body(payload.kind, sender, genesis, salt, expires, payload)
@@ -206,8 +249,9 @@ def sign(body: Body, key: Key) -> Signed:
     if key.address != body.sender:
         raise InvalidSignature(f"the key of the sender {body.sender}", f"that of {key.address}", "sender")
     data = body.to_bytes()
-    signed = Signed(body, key.sign(hashlib.sha256(data).digest()))
-    signed.__dict__["body_data"] = data
+    digest = hashlib.sha256(data).digest()
+    signed = Signed(body, key.sign(digest))
+    signed.__dict__.update(body_data=data, digest=digest)
     return signed
 
 
@@ -218,6 +262,9 @@ def check_envelope(signed: Signed, params: Params, genesis: Hash, now: int) -> N
     Raises TransactionTooLarge, WrongNetwork, InvalidField, Expired, ExpiresTooLate, InvalidSignature.
     """
     body = signed.body
+    if signed.__dict__.get("passed") == (genesis, params):  # as it is, it passes; time may have
+        _check_expiry(body, params, now)
+        return
     limit = params.transaction_limit(body.kind)
     if len(signed.data) > limit:
         raise TransactionTooLarge(f"at most {limit} bytes for {body.kind}", str(len(signed.data)))
@@ -230,6 +277,7 @@ def check_envelope(signed: Signed, params: Params, genesis: Hash, now: int) -> N
         raise
     _check_expiry(body, params, now)
     signed.verify()
+    signed.__dict__["passed"] = (genesis, params)
 
 
 def _check_expiry(body: Body, params: Params, now: int) -> None:
@@ -248,16 +296,16 @@ def _read_body(obj: object) -> Body:
         raise InvalidEncoding("a transaction's body: a map", shown(obj))
     fields = dict(obj)
     payload = fields.pop("payload", None)
-    head = schema.read(_Envelope, fields)
-    kind = PAYLOADS.get(head.kind)
+    values = schema.read(_Envelope, fields).__dict__
+    kind = PAYLOADS.get(values["kind"])
     if kind is None:
-        raise InvalidEncoding(f"one of {', '.join(PAYLOADS)}", shown(head.kind), "kind")
+        raise InvalidEncoding(f"one of {', '.join(PAYLOADS)}", shown(values["kind"]), "kind")
     try:
-        content = schema.read(kind, payload)
+        values["payload"] = schema.read(kind, payload)
     except InvalidEncoding as error:
         error.inside("payload")
         raise
-    return Body(head.kind, head.sender, head.genesis, head.salt, head.expires, content)
+    return assembled(Body, values)
 
 
 def _write_body(body: Body) -> dict[str, Any]:

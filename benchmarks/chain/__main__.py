@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.chain import generate
+from benchmarks.chain import generate, validation
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "make": ("a data folder with a long chain in it", generate.options, generate.main),
+    "validation": ("what a block from outside costs whole, to coincurve alone", validation.options, validation.main),
 }
 """Name: (what it measures, its options, the measurement)."""
 

@@ -19,6 +19,7 @@ from chain.tree import Entry
 #: Names that an event's own fields may not take in the flat JSON object; such a field gets the prefix.
 RESERVED = frozenset({"seq", "height", "block", "kind", "undone", "time"})
 PREFIX = "of_"
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def block_events(connected: Iterable[Entry], disconnected: Iterable[Entry], after: int) -> list[StoredEvent]:
@@ -28,7 +29,7 @@ def block_events(connected: Iterable[Entry], disconnected: Iterable[Entry], afte
 
     def say(entry: Entry, kind: str, fields: Mapping[str, str | int | None], undone: bool) -> None:
         flat = {(PREFIX + name if name in RESERVED else name): value for name, value in fields.items()}
-        text = json.dumps(flat, ensure_ascii=False, separators=(",", ":"))
+        text = _to_json(flat)
         number = after + 1 + len(found)
         found.append(StoredEvent(number, entry.height, entry.id, kind, undone, entry.time, text))
 

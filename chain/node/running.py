@@ -21,6 +21,7 @@ from chain.params import NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
 from runtime import serving
+from runtime.collecting import collect_rarely
 from runtime.logs import get_logger
 from runtime.settings import DataFolder
 
@@ -84,6 +85,7 @@ def run(
         except ConflictingFinality as error:
             _log.critical("the node does not start: it has seen two branches final", reason=str(error))
             raise
+        collect_rarely()
         url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
         with closing(BlockLog(data.blockchain_log, store.events)) as log:
             service = Service(node, store, log, stop, _run_id(store), url, peers)

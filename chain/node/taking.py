@@ -128,8 +128,6 @@ class Taking(Looking):
         return Receipt(signed.id, standing.status)
 
     def _admit(self, signed: Signed, now: int, again: bool = False) -> None:
-        if self._draft is None:
-            self._refresh()
         check = self._again if again else self._check
         self.pool.add(signed, max(now, self.head.time + 1), check, known=again)
         if isinstance(signed.payload, VoteCheckpoint):
@@ -153,7 +151,7 @@ class Taking(Looking):
     def _refresh(self) -> None:
         """Ask all that wait again, on the head as it is, at the time it is."""
         now = max(self._clock(), self.head.time + 1)
-        self._draft, self._draft_time = self.chain.draft(now), now
+        self._draft, self._draft_time = None, now
         since, self._work_since, self._next_expiry = self._work_since, None, None
         self._votes = {}
         for dropped in self.pool.recheck(now, self._again):
@@ -162,6 +160,13 @@ class Taking(Looking):
             self._note(waiting.signed)
         self._keep_since(since)
 
+    def _drafted(self) -> BlockDraft:
+        """The draft that transactions are checked against, at the time it is; not made before there are any."""
+        if self._draft is None:
+            now = max(self._clock(), self.head.time + 1)
+            self._draft, self._draft_time = self.chain.draft(now), now
+        return self._draft
+
     def _keep_since(self, since: int | None) -> None:
         """Work that waited before does so since then."""
         if since is not None and self._work_since is not None:
@@ -169,9 +174,8 @@ class Taking(Looking):
 
     def _check(self, signed: Signed) -> None:
         """Whether the next block could hold it; of a job that has left the state, this node knows that it is over."""
-        assert self._draft is not None  # noqa: S101 - made by who asks
         try:
-            self._draft.add(signed)
+            self._drafted().add(signed)
         except Unknown as error:
             job = str(getattr(signed.payload, "job", ""))
             if job in self.head.state.closed_jobs or self._store.has_job(job):  # it leaves with the next block, or has

@@ -52,7 +52,7 @@ class Witness:
     def saw(self, signed: Signed, state: State) -> None:
         """Take note of a vote, whatever became of it.  ``state``: the head's, which says who is a validator."""
         payload, sender = signed.payload, signed.sender
-        if not isinstance(payload, VoteCheckpoint | VoteModel) or signed.body.genesis != self._genesis:
+        if not isinstance(payload, (VoteCheckpoint, VoteModel)) or signed.body.genesis != self._genesis:
             return
         if sender in self._found or sender in state.slashed or not self._watched(sender, state):
             return

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from chain.errors import Duplicate, Forbidden, InsufficientBalance
 from chain.params import Genesis, Params
-from chain.state.context import Context, Origin, require
+from chain.records import replace
+from chain.state.context import Context, Origin
 from chain.state.objects import Account
 from chain.state.tables import ACCOUNTS, IDS, ONLY, PENDING_SET
 from chain.transactions import Signed, Transfer, check_envelope
@@ -46,19 +46,14 @@ def admit(context: Context, signed: Signed) -> None:
     if remembered and context.draft.get(IDS, signed.id) is not None:
         raise Duplicate("a transaction that is not on the chain yet", signed.id)
     check_envelope(signed, context.params, context.genesis, context.time)
-    # Who may cast a checkpoint vote, its target says.
-    if remembered and context.params.minimum_balance and not _votes(context, body.sender):
-        owned = account_of(context, body.sender).owned
-        least = context.params.minimum_balance
-        require(
-            owned >= least,
-            Forbidden,
-            f"a sender that is a validator or owns at least {least}",
-            f"{body.sender} with {owned}",
-            "body.sender",
+    if not remembered:  # who may cast a checkpoint vote, its target says
+        return
+    least, owned = context.params.minimum_balance, account_of(context, body.sender).owned
+    if owned < least and not _votes(context, body.sender):
+        raise Forbidden(
+            f"a sender that is a validator or owns at least {least}", f"{body.sender} with {owned}", "body.sender"
         )
-    if remembered:
-        context.draft.put(IDS, signed.id, body.expires)
+    context.draft.put(IDS, signed.id, body.expires)
 
 
 def forget_ids(context: Context) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Duplicate, Forbidden, NotYet
+from chain.records import replace
 from chain.state.context import Context, Origin, require
 from chain.state.jobs import find, save
 from chain.state.objects import Aggregate, Job, Round

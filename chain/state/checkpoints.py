@@ -9,9 +9,8 @@ link needs a quorum of each of its target's sets.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Duplicate, Forbidden, NotYet
+from chain.records import replace
 from chain.schema import Hash
 from chain.state.context import Context, Origin, require
 from chain.state.objects import Link, ValidatorSet, Voter

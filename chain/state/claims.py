@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Forbidden, InvalidField, NotYet
+from chain.records import replace
 from chain.schema import Address
 from chain.state.context import Context, Origin, existing, require
 from chain.state.explain import describe

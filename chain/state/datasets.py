@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Duplicate
+from chain.records import replace
 from chain.state.context import Context, Origin
 from chain.state.objects import Dataset
 from chain.state.tables import DATASETS

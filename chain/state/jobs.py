@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 from chain.errors import Conflict, Forbidden, NotYet, Unknown
+from chain.records import replace
 from chain.schema import Hash
 from chain.state.context import Context, Origin, existing, require, shorten
 from chain.state.explain import missed_round, missed_vote

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Duplicate, InvalidField
 from chain.misconduct import proof
+from chain.records import replace
 from chain.state.accounts import account_of
 from chain.state.context import Context, Origin, require
 from chain.state.electorate import Slashed

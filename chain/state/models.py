@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Duplicate, InvalidField
+from chain.records import replace
 from chain.state.context import Context, Origin, existing, require
 from chain.state.objects import Model
 from chain.state.tables import DATASETS, MODELS

@@ -278,7 +278,7 @@ class ValidatorSet:
 
     def weight(self, address: str) -> int:
         """The weight of ``address``, 0 for one that is no member."""
-        return dict(zip(self.members, self.weights, strict=True)).get(Address(address), 0)
+        return self.weights[self.members.index(Address(address))] if address in self.members else 0
 
     def weight_of(self, addresses: tuple[Address, ...] | list[Address] | set[Address]) -> int:
         """The weight of some members together, each counted once."""

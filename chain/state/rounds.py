@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import replace
 from functools import cache
 
-from chain.encoding import Link, encode
+from chain.packing import NULL, pack_items, pack_link, pack_text
+from chain.records import replace
 from chain.schema import Address, Cid, Hash
 from chain.state.objects import Job, Partition, Round
 
@@ -149,8 +149,14 @@ def record_digest(job: Job) -> Hash:
     """
     if job.candidate is None:
         raise ValueError(f"job {job.id} has no candidate in state {job.state}: there is nothing to vote on")
-    rounds = [
-        [[Link(update.id), None if update.base is None else Link(update.base)] for update in round_.updates]
-        for round_ in job.round_list
+    rounds = pack_items([_record(round_) for round_ in job.round_list])
+    record = pack_items([NULL if job.seed is None else pack_text(job.seed), rounds, pack_link(job.candidate.id)])
+    return Hash(hashlib.sha256(record).hexdigest())
+
+
+def _record(round_: Round) -> bytes:
+    pairs = [
+        pack_items([pack_link(update.id), NULL if update.base is None else pack_link(update.base)])
+        for update in round_.updates
     ]
-    return Hash(hashlib.sha256(encode([job.seed, rounds, Link(job.candidate.id)])).hexdigest())
+    return pack_items(pairs)

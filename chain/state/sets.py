@@ -39,8 +39,7 @@ Without the joint phase 3. fails: set k alone on one branch and set k + 1 alone 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from chain.records import replace
 from chain.schema import Address
 from chain.state.accounts import account_of
 from chain.state.context import Context

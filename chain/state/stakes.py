@@ -8,9 +8,9 @@ transaction after that, so nothing has to look for it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from chain.errors import Forbidden, InsufficientBalance
+from chain.records import replace
 from chain.state.accounts import account_of, debit
 from chain.state.context import Context, Origin, require
 from chain.state.electorate import Engagements

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from chain.errors import InvalidTransaction
 from chain.params import Genesis, Params
+from chain.records import replace
 from chain.schema import Cid, Hash
 from chain.state import (
     accounts,
@@ -125,7 +125,6 @@ class BlockDraft:
         self._context = Context(draft, params, Hash(parent), genesis, height, time, ancestor)
         if height == 1:
             checkpoints.bind_genesis(self._context)
-        accounts.forget_ids(self._context)
         jobs.compact(self._context)
         changed = sets.begin_block(self._context)
         # Deadlines first, on the jobs as the parent left them: what is over by now no new set decides any more.
@@ -140,19 +139,23 @@ class BlockDraft:
         if apply is None:
             raise InvalidTransaction(f"kind {body.kind!r} is unknown: expected one of {', '.join(KINDS)}")
         events = len(context.events)
+        context.draft.begin()
         try:
-            with context.draft.atomic():
-                stakes.release(context, body.sender)
-                accounts.admit(context, signed)
-                apply(context, Origin(Cid(signed.id), body.sender), body.payload)
+            stakes.release(context, body.sender)
+            accounts.admit(context, signed)
+            apply(context, Origin(Cid(signed.id), body.sender), body.payload)
         except BaseException:
+            context.draft.drop()
             del context.events[events:]
             raise
+        context.draft.keep()
         self._worked = self._worked or body.kind != CHECKPOINT_KIND
 
     def finish(self) -> tuple[State, tuple[Event, ...]]:
         """The state after the block and what happened in it."""
         context = self._context
+        # Not before: a draft that no block comes of need not look at them all. Their transactions have expired.
+        accounts.forget_ids(context)
         # A change of the set under way wants blocks until it is through.
         if sets.finish_block(context) or self._worked:
             checkpoints.mark_work(context)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from chain.errors import Conflict, Duplicate, InvalidField, NotYet
+from chain.records import replace
 from chain.schema import Cid, Hash
 from chain.state.claims import find_partition, require_lease
 from chain.state.context import Context, Origin, existing, require

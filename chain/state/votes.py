@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, NotYet
+from chain.records import replace
 from chain.schema import Address, Cid
 from chain.state.aggregates import announce_candidate
 from chain.state.context import Context, Origin, existing, listed, require

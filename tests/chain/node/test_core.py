@@ -353,3 +353,12 @@ class TestRestart:
         sim.send(CancelJob(job), net.owner)
         sim.run()
         assert sim.node.chain.final.state.jobs[job].state == "cancelled"
+
+
+def test_what_waits_on_an_old_head_still_waits_after_a_restart(sim, net):
+    sim.now += 10 * 3_600_000  # far from the head's time: drafted then, it would expire too late
+    identifier = sim.send(Transfer(net.miner, 1), net.owner)
+    sim.start()
+    standing = sim.node.standing(identifier)
+    assert standing is not None
+    assert standing.status == "pending"

@@ -57,22 +57,30 @@ def test_a_parent_s_state_is_as_it_was() -> None:
     assert not EMPTY.table(IDS)
 
 
-def test_what_fails_inside_a_transaction_leaves_nothing() -> None:
+def test_what_a_dropped_transaction_changed_is_forgotten() -> None:
     draft = Draft(EMPTY)
     draft.put(IDS, "a", 1)
 
-    def fail() -> None:
-        with draft.atomic():
-            draft.put(IDS, "a", 2)
-            draft.put(IDS, "b", 2)
-            draft.remove(IDS, "a")
-            assert draft.get(IDS, "a") is None
-            raise RuntimeError("broken")
-
-    with pytest.raises(RuntimeError, match="broken"):
-        fail()
+    draft.begin()
+    draft.put(IDS, "a", 2)
+    draft.put(IDS, "b", 2)
+    draft.remove(IDS, "a")
+    assert draft.get(IDS, "a") is None
+    with pytest.raises(RuntimeError, match="do not nest"):
+        draft.begin()
+    draft.drop()
     assert draft.get(IDS, "a") == 1
     assert draft.keys(IDS) == ["a"]
+
+
+def test_what_a_transaction_changed_is_kept_when_it_ends_well() -> None:
+    draft = Draft(EMPTY)
+    draft.begin()
+    draft.put(IDS, "a", 1)
+    draft.keep()
+    draft.begin()
+    draft.drop()
+    assert dict(draft.finish(1, 1, EMPTY.genesis).table(IDS)) == {"a": 1}
 
 
 def test_keys_see_all_layers() -> None:
@@ -81,9 +89,9 @@ def test_keys_see_all_layers() -> None:
     base.put(IDS, "b", 1)
     draft = Draft(base.finish(1, 1, EMPTY.genesis))
     draft.remove(IDS, "a")
-    with draft.atomic():
-        draft.put(IDS, "c", 1)
-        assert draft.keys(IDS) == ["b", "c"]
+    draft.begin()
+    draft.put(IDS, "c", 1)
+    assert draft.keys(IDS) == ["b", "c"]
 
 
 def test_a_snapshot_comes_back_equal(registered: Any) -> None:
@@ -119,6 +127,6 @@ def test_a_job_s_change_is_encoded_once_in_a_block(registered: Any, monkeypatch:
     from chain.state import tables
 
     written: list[object] = []
-    monkeypatch.setattr(tables, "write", lambda value, write=tables.write: (written.append(value), write(value))[1])
+    monkeypatch.setattr(tables, "pack", lambda value, pack=tables.pack: (written.append(value), pack(value))[1])
     draft.finish()
     assert sum(1 for value in written if type(value).__name__ == "Job") == 1
