@@ -15,6 +15,7 @@ from chain.node import remembering
 from chain.node.api import create_app
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
+from chain.node.peering.places import GREETINGS, MESSAGES
 from chain.node.peering.shell import own_url
 from chain.node.service import Service, clock
 from chain.params import NETWORKS, Genesis
@@ -94,7 +95,16 @@ def run(
             app = create_app(service)
             service.start()
             try:
-                serving.serve(app, host, port, max_body=MAX_BODY, on_ready=on_ready, stop=stop, listener=listener)
+                serving.serve(
+                    app,
+                    host,
+                    port,
+                    threads=serving.THREADS + MESSAGES + GREETINGS,  # peers and everybody else wait for nobody's
+                    max_body=MAX_BODY,
+                    on_ready=on_ready,
+                    stop=stop,
+                    listener=listener,
+                )
             finally:
                 service.close()
         if service.error is not None:

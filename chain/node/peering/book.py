@@ -87,6 +87,11 @@ class Book:
             del self._addresses[worst.url]
         self._addresses[url] = Address(url, trusted)
 
+    def trusts(self, url: str) -> bool:
+        """Whether the operator named it."""
+        found = self._addresses.get(url)
+        return found is not None and found.trusted
+
     def remove(self, url: str) -> None:
         """Forget an address."""
         self._addresses.pop(url, None)
@@ -105,7 +110,8 @@ class Book:
         if found is None:
             return
         found.reason = reason
-        wait = min(self._limits.redial_ms << min(found.failures, 16), self._limits.redial_most_ms)
+        most = self._limits.redial_trusted_ms if found.trusted else self._limits.redial_most_ms
+        wait = min(self._limits.redial_ms << min(found.failures, 16), most)
         found.failures += 1
         found.next_try = now + wait + self._rng.randrange(wait // 4 + 1)
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -18,61 +14,16 @@ from chain.encoding import from_json
 from chain.errors import ChainError
 from chain.node.http import CBOR, Refused, answer, arguments
 from chain.node.peering.codec import decode, encode, limit_of
-from chain.node.peering.limits import Bucket
-from chain.node.peering.links import GREETING_BYTES, TOKEN, Greeting, Link, Links, message_class
+from chain.node.peering.links import GREETING_BYTES, TOKEN, Greeting, Link, Links, Newcomer, message_class
 from chain.node.peering.messages import ANSWERS, TOLD, Message, Request, url_of
 from chain.node.peering.peer import PeerRefused
+from chain.node.peering.places import Places, host_of
 from chain.node.service import Service, Unacknowledged
 
-#: Requests of peers at a time, of the server's 64 threads; and those of one peer.
-AT_A_TIME = 24
-OF_ONE_PEER = 6
-#: Greetings of one host: each second, and at once. Hosts remembered.
-GREETINGS = (2.0, 40.0)
-HOSTS = 1024
 MAX_ADDRESS_BYTES = 1024
 
 _STATUS = {"full": 503, "discouraged": 403}
 """HTTP status of a refused handshake; 409 for all others."""
-
-
-class Places:
-    """Bounds what peers take of the server."""
-
-    def __init__(self) -> None:
-        self._free = threading.BoundedSemaphore(AT_A_TIME)
-        self._lock = threading.Lock()
-        self._hosts: OrderedDict[str, Bucket] = OrderedDict()
-
-    @contextmanager
-    def take(self, link: Link | None) -> Iterator[None]:
-        """A place for one request; raises 503 where there is none."""
-        if not self._free.acquire(blocking=False):
-            raise Refused(503, "busy", "too many requests of peers at a time", {"Retry-After": "1"})
-        try:
-            with self._lock:
-                if link is not None and link.serving >= OF_ONE_PEER:
-                    raise Refused(503, "busy", "too many requests of this peer at a time", {"Retry-After": "1"})
-                if link is not None:
-                    link.serving += 1
-            try:
-                yield
-            finally:
-                with self._lock:
-                    if link is not None:
-                        link.serving -= 1
-        finally:
-            self._free.release()
-
-    def greet(self, host: str, now: int) -> None:
-        """A greeting from a host; raises 429 for too many."""
-        with self._lock:
-            bucket = self._hosts.pop(host, None) or Bucket(*GREETINGS, now)
-            self._hosts[host] = bucket
-            while len(self._hosts) > HOSTS:
-                self._hosts.popitem(last=False)
-            if not bucket.take(now):
-                raise Refused(429, "too_many_greetings", "too many greetings from this host", {"Retry-After": "5"})
 
 
 def blueprint(service: Service, links: Links) -> Blueprint:
@@ -90,9 +41,8 @@ def blueprint(service: Service, links: Links) -> Blueprint:
             if not links.was_meant_for(greeting.answers, greeting.hello.url):
                 raise Refused(403, "unknown_greeting", "expected the token of a greeting of ours to that address")
             return _cbor(schema.to_bytes(Greeting(links.peering.hello(), greeting.answers, greeting.token)))
-        host = request.remote_addr or "unknown"
-        places.greet(host, service.now())
-        with places.take(None):
+        host = host_of(request.remote_addr)
+        with places.greeting(host, service.now()):
             return _cbor(schema.to_bytes(_greeted(service, links, greeting, host)))
 
     @routes.post("/p2p/<name>")
@@ -104,15 +54,15 @@ def blueprint(service: Service, links: Links) -> Blueprint:
         link = links.by_token(request.headers.get(TOKEN, ""))
         if link is None:
             raise Refused(401, "unknown_peer", f"expected a token from a greeting in {TOKEN}; greet first")
-        with places.take(link):
+        with places.message(link):
             found = _read(service, links, link, kind)
             if isinstance(found, Request):
                 wanted = found
-                given = _in_writer(service, lambda: links.answer(link.peer, wanted))
+                given = _in_writer(service, lambda: links.answer(link, wanted))
                 if given is None:
                     raise Refused(403, "discouraged", "this node no longer listens to you")
                 return _cbor(encode(given))
-            _in_writer(service, lambda: links.peering.on_message(link.peer, found))
+            _in_writer(service, lambda: links.told(link, found))
             return Response(status=204)
 
     return routes
@@ -121,15 +71,14 @@ def blueprint(service: Service, links: Links) -> Blueprint:
 def _greeted(service: Service, links: Links, greeting: Greeting, host: str) -> Greeting:
     given = secrets.token_hex(16)
     hello = greeting.hello
-    stranger = f"from {host}"
-    try:
-        _in_writer(service, lambda: links.peering.check(hello, hello.url or stranger))
-        reachable = greeting.token != "" and links.call_back(hello, greeting.token, given)
-        peer = hello.url if reachable else f"{host}/{given[:8]}"
-        who = hello.url if reachable else stranger
-        _in_writer(service, lambda: links.register(peer, who, hello, greeting.token, given, reachable))
-    except PeerRefused as refused:
-        raise Refused(_STATUS.get(refused.code, 409), refused.code, str(refused)) from refused
+    # Whoever names an address answers for itself there, but while it is not reached others may name the same.
+    who = f"{hello.url} from {host}" if hello.url else f"from {host}"
+    _in_writer(service, lambda: links.peering.check(hello, hello.url or who))
+    if greeting.token and links.call_back(hello, greeting.token, given):
+        newcomer = Newcomer(hello.url, hello, host)
+        _in_writer(service, lambda: links.register(hello.url, newcomer, greeting.token, given))
+    else:
+        _in_writer(service, lambda: links.expect(Newcomer(who, hello, host), given))
     return Greeting(links.peering.hello(), given, greeting.token)
 
 
@@ -140,7 +89,7 @@ def _read(service: Service, links: Links, link: Link, kind: type[Message]) -> Me
     except (ChainError, Refused) as error:
         if isinstance(error, ChainError) or error.status == 413:
             said = f"what should be {kind.__name__}: {error.detail if isinstance(error, Refused) else error}"
-            _in_writer(service, lambda: links.peering.misbehaved(link.peer, said))
+            _in_writer(service, lambda: links.misbehaved(link, said))
         raise
 
 
@@ -168,6 +117,8 @@ def _cbor(data: bytes) -> Response:
 def _in_writer(service: Service, do: Any) -> Any:
     try:
         return service.call(do)
+    except PeerRefused as refused:
+        raise Refused(_STATUS.get(refused.code, 409), refused.code, str(refused)) from refused
     except Unacknowledged as error:
         raise Refused(503, "busy", str(error), {"Retry-After": "1"}) from error
 

@@ -10,9 +10,15 @@ class Limits:
     """Milliseconds, counts and bytes; no rule of the chain."""
 
     peers: int = 64
-    """Peers at a time, of both directions."""
+    """Peers at a time that came by themselves, beside those that were dialled and the operator's."""
+    per_host: int = 8
+    """Of them, those of one host."""
+    unreachable: int = 32
+    """Of them, those that can only ask."""
     dialled: int = 12
     """Below so many peers that can be reached, addresses of others are tried."""
+    chosen: int = 4
+    """Below so many that we have dialled, too, whoever else is there."""
     addresses: int = 512
     """Addresses remembered."""
     headers_per_peer: int = 2048
@@ -52,6 +58,8 @@ class Limits:
     redial_ms: int = 2_000
     """First wait before an address is tried again; doubles up to redial_most_ms."""
     redial_most_ms: int = 300_000
+    redial_trusted_ms: int = 10_000
+    """The longest wait for an address that the operator named: a network that was cut is whole again soon after."""
     silent_ms: int = 60_000
     """A peer that only asks is forgotten when it did not for this time."""
     discourage_ms: int = 600_000

@@ -8,25 +8,20 @@ so nobody can speak, or misbehave, in another's name.
 
 from __future__ import annotations
 
-import contextlib
-import json
-import queue
 import secrets
 import threading
-import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import urllib3
-
 from chain import schema
 from chain.errors import ChainError
-from chain.node.http import CBOR
 from chain.node.peering.codec import NAMES, PATHS, decode, encode, limit_of
 from chain.node.peering.messages import ANSWERS, Answer, Hello, Message, Request
 from chain.node.peering.peer import PeerRefused
+from chain.node.peering.pool import Pool
+from chain.node.peering.posting import Poster, Unanswered
 from chain.node.peering.protocol import Peering
 from chain.params import Params
 from chain.schema import Text
@@ -38,14 +33,18 @@ TOKEN = "Assay-Peer"  # noqa: S105 - the name of a header
 THREADS = 24
 UNDER_WAY = 3
 WAITING = 256
-#: Seconds to connect, between two pieces of an answer, and for all of it.
-CONNECT_SECONDS = 3.0
-READ_SECONDS = 8.0
+#: Threads that greet the addresses that are due: those where nobody answers must not hold up messages.
+DIALLING = 8
+#: Seconds for all of an answer.
 ANSWER_SECONDS = 14.0
 #: Seconds that a greeting's way back may take; it is waited for within a greeting.
 CALLBACK_SECONDS = 3.0
 #: Tokens of one peer that are still good: both sides may greet at the same time.
 TOKENS = 4
+#: Greetings of nodes that cannot be reached, remembered until they say something.
+SILENT = 256
+#: Requests that may wait at a time for the answer to a greeting of ours.
+WAITERS = 8
 GREETING_BYTES = 4096
 
 _log = get_logger(__name__)
@@ -78,48 +77,17 @@ class Link:
     waiting: deque[Message] = field(default_factory=deque)
     under_way: int = 0
     serving: int = 0
+    newcomer: Newcomer | None = None
+    """It was greeted, cannot be reached, and has not said anything yet."""
 
 
-class Unanswered(Exception):  # noqa: N818 - says what happened
-    """No answer, or not the one that was asked for."""
+@dataclass(frozen=True)
+class Newcomer:
+    """Who greeted, and from where."""
 
-    def __init__(self, reason: str, status: int = 0, code: str = "") -> None:
-        super().__init__(reason)
-        self.status, self.code = status, code
-
-
-class Pool:
-    """Daemon threads that take jobs from a queue; a job must not raise."""
-
-    def __init__(self, threads: int) -> None:
-        self._most, self._threads = threads, 0
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._idle = 0
-        self._lock = threading.Lock()
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Do it soon."""
-        with self._lock:
-            if self._idle <= self._jobs.qsize() and self._threads < self._most:
-                self._threads += 1
-                threading.Thread(target=self._run, name=f"peers-{self._threads}", daemon=True).start()
-        self._jobs.put(job)
-
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            job = self._jobs.get()
-            with self._lock:
-                self._idle -= 1
-            if job is None:
-                self._jobs.put(None)
-                return
-            job()
-
-    def close(self) -> None:
-        """No more jobs; those at work end with what they are at."""
-        self._jobs.put(None)
+    who: str
+    hello: Hello
+    host: str
 
 
 class Links:
@@ -131,11 +99,13 @@ class Links:
 
     def __init__(self, post: Callable[[Callable[[], None]], None], params: Params) -> None:
         self._post, self._params = post, params
-        self._pool = Pool(THREADS)
-        self._http = urllib3.PoolManager(num_pools=128, maxsize=UNDER_WAY, retries=False)
+        self._pool, self._dialler = Pool(THREADS), Pool(DIALLING)
+        self._poster = Poster()
         self._lock = threading.Condition()
         self._links: dict[str, Link] = {}
         self._by_token: dict[str, Link] = {}
+        self._silent: OrderedDict[str, Link] = OrderedDict()
+        self._waiters = 0
         self._dialling: dict[str, str] = {}
         self._busy: set[str] = set()
         self._reply: tuple[str, type[Answer]] | None = None
@@ -160,14 +130,32 @@ class Links:
                 link.waiting.popleft()
         self._next(link)
 
-    def answer(self, peer: str, request: Request) -> Answer | None:
-        """What the node answers; None: nothing, the peer is no longer one."""
-        self._reply, self._replied = (peer, ANSWERS[type(request)]), None
+    def answer(self, link: Link, request: Request) -> Answer | None:
+        """What the node answers; None: nothing, the peer is no longer one.  Raises PeerRefused."""
+        self._reply, self._replied = (link.peer, ANSWERS[type(request)]), None
         try:
-            self.peering.on_message(peer, request)
+            self.told(link, request)
             return self._replied
         finally:
             self._reply = self._replied = None
+
+    def told(self, link: Link, message: Message) -> None:
+        """A peer says something.  Raises PeerRefused where that is the first thing it says, and there is no room."""
+        self._heard(link)
+        self.peering.on_message(link.peer, message)
+
+    def misbehaved(self, link: Link, reason: str) -> None:
+        """A peer says what is no message.  Raises PeerRefused as :meth:`told` does."""
+        self._heard(link)
+        self.peering.misbehaved(link.peer, reason)
+
+    def _heard(self, link: Link) -> None:
+        newcomer, link.newcomer = link.newcomer, None
+        if newcomer is not None:
+            with self._lock:
+                self._silent.pop(link.peer, None)
+                self._links[link.peer] = link
+            self._connected(link.peer, newcomer, reachable=False)
 
     def dropped(self, peer: str, reason: str) -> None:
         """Peering's ``dropped``."""
@@ -183,20 +171,25 @@ class Links:
         """Try the addresses that are due."""
         for url in self.peering.dials(frozenset(self._busy)):
             self._busy.add(url)
-            self._pool.submit(lambda url=url: self._dial(url))  # type: ignore[misc]
+            self._dialler.submit(lambda url=url: self._dial(url))  # type: ignore[misc]
 
     def next_time(self) -> int | None:
         """When an address becomes due, in milliseconds."""
         return self.peering.next_dial(frozenset(self._busy))
 
-    def register(self, peer: str, who: str, hello: Hello, token: str, given: str, reachable: bool) -> None:
-        """A handshake is done: ``token`` is what the peer gave, ``given`` what it got.  Raises PeerRefused."""
+    def register(self, url: str, newcomer: Newcomer, token: str, given: str, *, dialled: bool = False) -> None:
+        """A handshake with a node that is reached is done: ``token`` is what it gave, ``given`` what it got.
+
+        Raises PeerRefused.
+        """
+        hello = newcomer.hello
         with self._lock:
-            link = self._links.get(peer)
-            known = link is not None and link.node == hello.node and peer in self.peering.peers
+            link = self._links.get(url)
+            known = link is not None and link.node == hello.node and url in self.peering.peers
             if link is None or not known:
-                link = Link(peer, peer if reachable else "", hello.node, token, [])
-                self._links[peer] = link
+                for old in [] if link is None else link.tokens:
+                    self._by_token.pop(old, None)
+                link = self._links[url] = Link(url, url, hello.node, token, [])
             link.token = token
             link.tokens.append(given)
             self._by_token[given] = link
@@ -204,13 +197,31 @@ class Links:
             while len(link.tokens) > TOKENS:
                 self._by_token.pop(link.tokens.pop(0), None)
         if known:
-            self.peering.check(hello, who)
-            return
+            self.peering.check(hello, newcomer.who)
+        else:
+            self._connected(url, newcomer, dialled=dialled)
+
+    def _connected(self, peer: str, newcomer: Newcomer, *, reachable: bool = True, dialled: bool = False) -> None:
         try:
-            self.peering.connected(peer, hello, who=who, reachable=reachable)
+            self.peering.connected(
+                peer, newcomer.hello, who=newcomer.who, reachable=reachable, host=newcomer.host, dialled=dialled
+            )
         except PeerRefused as refused:
             self.dropped(peer, str(refused))
             raise
+
+    def expect(self, newcomer: Newcomer, given: str) -> None:
+        """A node that cannot be reached has greeted; it is a peer once it says something.  Raises PeerRefused.
+
+        It may have given up waiting for our answer, and greeted again: then it never will.
+        """
+        self.peering.check(newcomer.hello, newcomer.who)
+        link = Link(f"{newcomer.host}/{given[:8]}", "", newcomer.hello.node, "", [given], newcomer=newcomer)
+        with self._lock:
+            self._silent[link.peer] = self._by_token[given] = link
+            while len(self._silent) > SILENT:
+                for token in self._silent.popitem(last=False)[1].tokens:
+                    self._by_token.pop(token, None)
 
     # ------------------------------------------------------------------ any thread
 
@@ -220,7 +231,10 @@ class Links:
         Who was greeted may use it before the answer to the greeting has arrived here; that is waited for.
         """
         with self._lock:
-            self._lock.wait_for(lambda: token not in self._dialling, CALLBACK_SECONDS)
+            if token in self._dialling and self._waiters < WAITERS:
+                self._waiters += 1
+                self._lock.wait_for(lambda: token not in self._dialling, CALLBACK_SECONDS)
+                self._waiters -= 1
             return self._by_token.get(token)
 
     def was_meant_for(self, token: str, url: str) -> bool:
@@ -243,7 +257,8 @@ class Links:
         """No more messages."""
         self._closed = True
         self._pool.close()
-        self._http.clear()
+        self._dialler.close()
+        self._poster.close()
 
     # ------------------------------------------------------------------ the pool's threads
 
@@ -263,7 +278,7 @@ class Links:
 
     def _dialled(self, url: str, found: Greeting, token: str) -> None:
         try:
-            self.register(url, url, found.hello, found.token, token, True)
+            self.register(url, Newcomer(url, found.hello, host_of(url)), found.token, token, dialled=True)
         except PeerRefused as refused:
             self._failed(url, token, str(refused), refused.code)
         else:
@@ -301,7 +316,7 @@ class Links:
         expected = ANSWERS.get(type(message))  # type: ignore[arg-type]
         limit = 0 if expected is None else limit_of(expected, self._params)
         try:
-            data = self._request(
+            data = self._poster.post(
                 f"{link.url}/p2p/{PATHS[type(message)]}", encode(message), limit, ANSWER_SECONDS, {TOKEN: link.token}
             )
         except Unanswered as error:
@@ -338,52 +353,18 @@ class Links:
             self._post(do)
 
     def _greet(self, url: str, greeting: Greeting, seconds: float) -> Greeting:
-        data = self._request(f"{url}/p2p/hello", schema.to_bytes(greeting), GREETING_BYTES, seconds, {})
+        data = self._poster.post(f"{url}/p2p/hello", schema.to_bytes(greeting), GREETING_BYTES, seconds, {})
         try:
             return schema.from_bytes(Greeting, data, GREETING_BYTES)
         except ChainError as error:
             raise Unanswered(f"it does not speak this protocol: {error}") from error
 
-    def _request(self, url: str, body: bytes, limit: int, seconds: float, headers: dict[str, str]) -> bytes:
-        """Post, and read at most ``limit`` bytes within ``seconds``.  Raises Unanswered."""
-        deadline = time.monotonic() + seconds
-        timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=min(READ_SECONDS, seconds))
-        response: urllib3.BaseHTTPResponse | None = None
-        try:
-            response = self._http.request(
-                "POST", url, body=body, headers={"Content-Type": CBOR, **headers}, timeout=timeout,
-                redirect=False, retries=False, preload_content=False, decode_content=False,
-            )  # fmt: skip
-            good = response.status in (200, 204)
-            most = limit if good else GREETING_BYTES
-            found = bytearray()
-            while piece := response.read1(65_536):
-                found += piece
-                if len(found) > most:
-                    raise Unanswered(f"an answer of more than {most} bytes", response.status)
-                if time.monotonic() > deadline:
-                    raise Unanswered(f"the answer took more than {seconds:g} s", response.status)
-            if not good:
-                raise _refusal(response.status, bytes(found))
-            whole, response = response, None
-            whole.release_conn()
-            return bytes(found)
-        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise Unanswered(f"{type(error).__name__}: {error}") from error
-        finally:
-            if response is not None:
-                with contextlib.suppress(Exception):
-                    response.close()
-
-
-def _refusal(status: int, body: bytes) -> Unanswered:
-    try:
-        problem = json.loads(body)
-        return Unanswered(f"{status}: {str(problem['detail'])[:300]}", status, str(problem.get("code", "")))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return Unanswered(f"status {status}", status)
-
 
 def message_class(name: str) -> type[Message] | None:
     """The class of messages posted to ``/p2p/<name>``."""
     return NAMES.get(name)
+
+
+def host_of(url: str) -> str:
+    """The host that an address names."""
+    return url.partition("://")[2].rpartition(":")[0]

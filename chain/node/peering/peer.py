@@ -133,6 +133,10 @@ class Peer:
     since: int
     reachable: bool
     """Messages can be sent to it without being asked."""
+    host: str
+    """Where it is: places are counted by hosts."""
+    dialled: bool = False
+    """We asked it."""
 
     def __post_init__(self) -> None:
         limits = self.limits

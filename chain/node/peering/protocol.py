@@ -15,7 +15,8 @@ from chain.errors import ChainError
 from chain.node.core import Node
 from chain.node.interface import Clock
 from chain.node.peering import serving
-from chain.node.peering.book import Address, Book, Rng
+from chain.node.peering.book import Book, Rng
+from chain.node.peering.dialling import Dialling
 from chain.node.peering.exchange import Exchange
 from chain.node.peering.gossip import Gossip, Send
 from chain.node.peering.limits import Limits
@@ -42,6 +43,7 @@ from chain.node.peering.messages import (
     Transactions,
 )
 from chain.node.peering.peer import Asked, Peer, PeerRefused, PeerView
+from chain.node.peering.slots import who_leaves
 from chain.node.peering.sync import Log, Sync
 from chain.transactions import Signed
 
@@ -65,7 +67,7 @@ def _nobody(_peer: str, _reason: str, /) -> None:
     """Nobody to tell."""
 
 
-class Peering:
+class Peering(Dialling):
     """A node's side of the protocol; also the transport through which the node says what is new."""
 
     def __init__(
@@ -87,14 +89,14 @@ class Peering:
         ``clock``: for waits; one that is never set back, or they last as long as it was.
         ``url``: where others reach this node, empty: nowhere. ``seeds``: addresses to begin with, tried for ever.
         """
-        self.node, self.limits, self.url = node, limits or Limits(), url
-        self._clock, self._send, self._dropped, self._log, self._warn = clock, send, dropped, log, warn
+        limits = limits or Limits()
+        super().__init__(Book(limits, rng), limits, clock, url)
+        self.node = node
+        self._send, self._dropped, self._log, self._warn = send, dropped, log, warn
         self.name = f"{rng.getrandbits(128):032x}"
         """Random for each run; how the node knows itself."""
-        self.book = Book(self.limits, rng)
         for each in seeds:
             self.add(each)
-        self.peers: dict[str, Peer] = {}
         self.sync = Sync(node, self.limits, self.peers, self._ask, self._punish, warn)
         self._gossip = Gossip(node, self.limits, self.peers, send, self.sync.status)
         self._exchange = Exchange(node, self.limits, self._ask, self._punish)
@@ -121,20 +123,31 @@ class Peering:
         if hello.node == self.name:
             raise PeerRefused("itself", "the node at the other end is this one")
 
-    def connected(self, peer_id: str, hello: Hello, *, who: str | None = None, reachable: bool = True) -> None:
+    def connected(
+        self,
+        peer_id: str,
+        hello: Hello,
+        *,
+        who: str | None = None,
+        reachable: bool = True,
+        host: str | None = None,
+        dialled: bool = False,
+    ) -> None:
         """A peer is there.  Raises :class:`PeerRefused`.
 
         ``who``: the name under which it is refused should it break a rule, by default ``peer_id``.
         ``reachable``: whether messages can be sent to it; if not, it only asks.
+        ``host``: where it is, by default a place of its own. ``dialled``: we asked it, not it us.
         """
         now = self._clock()
-        name = peer_id if who is None else who
-        self.check(hello, name)
-        if peer_id not in self.peers and len(self.peers) >= self.limits.peers:
-            raise PeerRefused("full", f"{self.limits.peers} peers are connected, which is the limit")
+        self.check(hello, peer_id if who is None else who)
         if peer_id in self.peers:
             self.disconnected(peer_id)
-        peer = Peer(peer_id, name, hello, self.limits, now, reachable)
+        peer = Peer(peer_id, who or peer_id, hello, self.limits, now, reachable, host or peer_id, dialled)
+        if not self._keeps(peer):
+            leaving = who_leaves([each for each in self.peers.values() if not self._keeps(each)], peer, self.limits)
+            if leaving is not None:
+                self._end(leaving, "its host has the most places of all, and somebody else wants one")
         peer.next_addresses = now if hello.url else now + self.limits.addresses_ms
         # Not all at the same time.
         peer.next_inventory = now + self._rng.randrange(self.limits.inventory_ms // 4 + 1)
@@ -146,6 +159,10 @@ class Peering:
             self.sync.want_headers(peer, now)
             if peer.id in self.peers:
                 self._compare(peer, now)
+
+    def _keeps(self, peer: Peer) -> bool:
+        """Whether it has its place whoever else wants one: we chose it, or an operator did."""
+        return peer.dialled or (peer.reachable and self.book.trusts(peer.id))
 
     def disconnected(self, peer_id: str) -> None:
         """A peer is there no more."""
@@ -172,37 +189,6 @@ class Peering:
         self.peers.pop(peer.id, None)
         self.sync.gone(peer)
         self._dropped(peer.id, reason)
-
-    # ------------------------------------------------------------------ addresses
-
-    def add(self, url: str) -> None:
-        """An operator names a node: tried for ever, and forgiven."""
-        if url != self.url:
-            self.book.forgive(url)
-            self.book.add(url, trusted=True)
-
-    def dials(self, busy: frozenset[str] = frozenset()) -> list[str]:
-        """Addresses to connect to now; ``busy``: those that are being tried."""
-        taken = busy | {peer.hello.url for peer in self.peers.values()} | self.peers.keys() | {self.url}
-        reachable = sum(peer.reachable for peer in self.peers.values())
-        return self.book.due(self._clock(), taken, self.limits.dialled - reachable - len(busy))
-
-    def next_dial(self, busy: frozenset[str] = frozenset()) -> int | None:
-        """When :meth:`dials` has something."""
-        taken = busy | {peer.hello.url for peer in self.peers.values()} | self.peers.keys() | {self.url}
-        reachable = sum(peer.reachable for peer in self.peers.values())
-        return self.book.next_try(taken, reachable + len(busy) < self.limits.dialled)
-
-    def dial_failed(self, url: str, reason: str, *, itself: bool = False) -> None:
-        """Nobody there, or nobody to talk to; ``itself``: it is this node."""
-        if itself:
-            self.book.remove(url)
-        self.book.failed(url, self._clock(), reason)
-
-    @property
-    def addresses(self) -> list[Address]:
-        """What is known of other nodes' addresses."""
-        return list(self.book)
 
     def overview(self) -> list[PeerView]:
         """The peers, for operators."""
@@ -269,18 +255,11 @@ class Peering:
                     self.book.add(url)
 
     def _answer(self, peer: Peer, message: Request, now: int) -> Answer:
-        node = self.node
-        if isinstance(message, AskHeaders):
-            return serving.headers(node, message)
-        if isinstance(message, AskBlocks):
-            return serving.blocks(node, message)
-        if isinstance(message, AskTransactions):
-            return serving.transactions(node, message)
-        if isinstance(message, AskInventory):
-            if self.sync.learn(peer, message.status):
-                self.sync.want_headers(peer, now)
-            return serving.inventory(node, message)
-        return Peers(self.book.sample(MAX_ADDRESSES, peer.hello.url))
+        if isinstance(message, AskPeers):
+            return Peers(self.book.sample(MAX_ADDRESSES, peer.hello.url))
+        if isinstance(message, AskInventory) and self.sync.learn(peer, message.status):
+            self.sync.want_headers(peer, now)
+        return serving.answer(self.node, message)
 
     def failed(self, peer_id: str, message: Message) -> None:
         """The transport could not deliver ``message``, or got no answer to it."""

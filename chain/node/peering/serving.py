@@ -11,6 +11,7 @@ from chain.node.peering.codec import BATCH_BYTES
 from chain.node.peering.messages import (
     MAX_HEADERS,
     MAX_IDS,
+    Answer,
     AskBlocks,
     AskHeaders,
     AskInventory,
@@ -61,6 +62,15 @@ def locator(node: Node) -> tuple[Hash, ...]:
         if block is not None:
             found.append(Hash(block))
     return tuple(found)
+
+
+def answer(node: Node, asked: AskHeaders | AskBlocks | AskTransactions | AskInventory) -> Answer:
+    """What the node has of it."""
+    if isinstance(asked, AskHeaders):
+        return headers(node, asked)
+    if isinstance(asked, AskBlocks):
+        return blocks(node, asked)
+    return transactions(node, asked) if isinstance(asked, AskTransactions) else inventory(node, asked)
 
 
 def headers(node: Node, asked: AskHeaders) -> Headers:
