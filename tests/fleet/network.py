@@ -23,7 +23,7 @@ from runtime.settings import DataFolder
 from tests.fleet.members import Member, Process, payer, url, validator_of
 from tests.fleet.namespaces import Switches
 
-READY_WITHIN = 60.0
+READY_WITHIN = 120.0
 AGREE_WITHIN = 60.0
 #: What no honest node has any reason to say of another, or of itself.
 NEVER = ("peer discouraged", "the node stops", "could not be dealt with", "Traceback")
@@ -294,7 +294,7 @@ class Network:
         with contextlib.closing(sqlite3.connect(f"file:{member.database}?mode=ro", uri=True)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)], member.database
         with contextlib.closing(Store(member.database)) as store:
-            chain = load(self.genesis, CONSORTIUM, store)
+            chain, _ = load(self.genesis, CONSORTIUM, store)
         return chain.head.id, chain.head.state.digest
 
     def told(self) -> str:

@@ -19,6 +19,8 @@ from tests.fleet.network import Network
 
 #: Seconds that pass at most between two steps.
 PAUSE = 1.0
+#: The longest time in which nothing is done, seconds.
+LONG = 15.0
 #: Nodes and validators that are down at a time, at most.
 DOWN = 3
 #: Steps after which everything heals, and must agree, before it goes on.
@@ -46,8 +48,9 @@ class Player:
             "pay": (8, self.pay),
             "kill": (3, self.kill),
             "doom": (5, self.doom),
-            "start": (6, self.start),
+            "start": (4, self.start),
             "clock": (2, self.clock),
+            "wait": (2, self.wait),
         }
 
     def say(self, text: str) -> None:
@@ -95,11 +98,13 @@ class Player:
 
     def doom(self) -> str:
         process = self.rng.choice(self.network.processes)
+        at, of = self.rng.choice(PLACES if process.name.startswith("node") else VOTES)
+        nth = self.rng.randrange(1, 4 if at == "replay" or of else 8)
         if self._down() >= DOWN:
             return f"not {process.name}"
-        at, of = self.rng.choice(PLACES if process.name.startswith("node") else VOTES)
-        nth = self.rng.randrange(1, 8)
         process.die(at, of, nth)
+        if at == "replay":
+            process.kill()  # it comes to that when it is started again
         return f"{process.name} at {at} {of or ''} {nth}"
 
     def start(self) -> str:
@@ -111,6 +116,15 @@ class Player:
         error = self.rng.choice((0, 0, self.rng.uniform(BEHIND, AHEAD)))
         member.clock(error)
         return f"{member.number} is {error:+.1f} s wrong"
+
+    def wait(self) -> str:
+        """Long enough that nodes give up those they do not reach, or nearly."""
+        seconds = self.rng.uniform(1, LONG)
+        until = time.monotonic() + seconds
+        assert self.network.watch is not None
+        while time.monotonic() < until:
+            self.network.watch.news(until - time.monotonic())
+        return f"{seconds:.1f} s"
 
     def _down(self) -> int:
         return sum(not process.up for process in self.network.processes)
