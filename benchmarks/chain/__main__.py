@@ -6,11 +6,15 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.chain import generate, validation
+from benchmarks.chain import api, generate, memory, mining, sync, validation
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "make": ("a data folder with a long chain in it", generate.options, generate.main),
     "validation": ("what a block from outside costs whole, to coincurve alone", validation.options, validation.main),
+    "sync": ("a long chain from another node on loopback, to coincurve alone", sync.options, sync.main),
+    "memory": ("memory and restart by the chain's length, to an empty chain's", memory.options, memory.main),
+    "mining": ("the miner's hashes a second, to OpenSSL's", mining.options, mining.main),
+    "api": ("latency by the chain's height, to a bare route's", api.options, api.main),
 }
 """Name: (what it measures, its options, the measurement)."""
 

@@ -37,6 +37,11 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     return Recipe(options.transactions, options.per_block, options.only or "fleet", options.validators)
 
 
+def words(options: argparse.Namespace) -> str:
+    """What such a chain holds."""
+    return "transfers" if options.only else "a fleet's mix"
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     recipe_options(parser)

@@ -197,6 +197,7 @@ def write_folder(chain: Made, data: Path) -> None:
     (folder / "genesis.json").write_text(chain.genesis.to_json())
     now = last_time(chain)
     with closing(Store(folder / DATABASE)) as store:
+        store._writer.execute("PRAGMA synchronous=OFF")  # who makes it may make it again
         receive(Node(chain.genesis, chain.params, store, lambda: now, MINER), chain.blocks)
 
 

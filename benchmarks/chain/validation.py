@@ -11,7 +11,6 @@ with the whole, in the same thread. A chain of 100,000 transactions is measured 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from coincurve import PublicKey
 
-from benchmarks.chain.generate import recipe_of, recipe_options
+from benchmarks.chain.generate import recipe_of, recipe_options, words
 from benchmarks.chain.making import MINER, Made, last_time, made, receive
 from benchmarks.machine import machine
 from chain.blocks import Block
@@ -73,10 +72,10 @@ def measure(chain: Made, folder: Path) -> Figures:
         node = Node(chain.genesis, chain.params, store, lambda: now, MINER)
         collect_rarely()  # as a node's process does
         for data in chain.blocks:
-            signatures = _signatures(data, chain.params.max_block_bytes)
-            transactions += len(signatures)
+            found = signatures(data, chain.params.max_block_bytes)
+            transactions += len(found)
             cpu, wall = time.process_time(), time.perf_counter()
-            for signature, message in signatures:
+            for signature, message in found:
                 PublicKey.from_signature_and_message(signature, message, hasher=None)
             middle_cpu, middle_wall = time.process_time(), time.perf_counter()
             receive(node, [data])
@@ -88,13 +87,12 @@ def measure(chain: Made, folder: Path) -> Figures:
     return Figures(transactions, len(chain.blocks), *spent)
 
 
-def _signatures(data: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-    """A block's signatures as coincurve takes them, each with the 32 bytes it is over."""
+def signatures(data: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    """The signatures of a block's transactions as coincurve takes them, each with the 32 bytes it is over."""
     found = []
     for signed in Block.decode(data, limit).transactions:
         signature = bytes.fromhex(signed.signature)
-        digest = hashlib.sha256(signed.body_data).digest()
-        found.append((signature[:64] + bytes((signature[64] - 27,)), signing_hash(digest)))
+        found.append((signature[:64] + bytes((signature[64] - 27,)), signing_hash(signed.digest)))
     return found
 
 
@@ -130,10 +128,9 @@ def main(found: argparse.Namespace) -> int:
     chain = made(recipe, found.cache)
     with tempfile.TemporaryDirectory(prefix="assay-validation-") as folder:
         figures = measure(chain, Path(folder))
-    what = "transfers" if found.only else "a fleet's mix"
     if found.json:
         print(json.dumps({**asdict(figures), "ratio": figures.ratio, "wall_ratio": figures.wall_ratio,
                           "per_core": figures.per_core, "load": os.getloadavg()[0]}))  # fmt: skip
     else:
-        print(f"{show(figures, what)}\n\n{machine()}")
+        print(f"{show(figures, words(found))}\n\n{machine()}")
     return 0
