@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,8 +76,8 @@ def bare() -> Iterator[int]:
     try:
         deadline = time.monotonic() + 30
         while True:
-            with contextlib.suppress(OSError):
-                timed(http.client.HTTPConnection("127.0.0.1", port, timeout=5), "/")
+            with contextlib.suppress(OSError), closing(_connection(port)) as connection:
+                timed(connection, "/")
                 break
             if time.monotonic() > deadline:
                 raise RuntimeError("the reference did not answer within 30 s")
@@ -119,8 +120,8 @@ def routes(node: Process, chance: random.Random, count: int) -> dict[str, list[s
     height, last = node.height, node.get("/chain")["seq"]
     blocks = [node.get(f"/blocks/{chance.randint(1, height)}") for _ in range(min(count, 50))]
     transactions = [each["transaction"] for block in blocks for each in block["transactions"]]
-    jobs = [job["id"] for job in node.get("/jobs?limit=50")["items"]]
-    jobs += [job["id"] for job in node.get("/jobs?limit=50&order=newest")["items"]]
+    shown = node.get("/jobs?state=all&limit=50")["items"] + node.get("/jobs?state=all&limit=50&order=newest")["items"]
+    jobs = [job["value"]["id"] for job in shown]
 
     def some(kind: str, values: list[str]) -> list[str]:
         return [f"/{kind}/{chance.choice(values)}" for _ in range(count)]
@@ -130,7 +131,7 @@ def routes(node: Process, chance: random.Random, count: int) -> dict[str, list[s
         "a transaction": some("transactions", transactions),
         "a block by height": [f"/blocks/{chance.randint(1, height)}" for _ in range(count)],
         "20 blocks": [f"/blocks?limit=20&cursor={chance.randint(1, height)}" for _ in range(count)],
-        "20 jobs": ["/jobs?limit=20&order=newest"] * count,
+        "20 jobs": ["/jobs?state=all&limit=20&order=newest"] * count,
         "20 events": [f"/events?limit=20&after={chance.randint(0, last - 1)}" for _ in range(count)],
         "an account": [f"/accounts/{node.get(f'/transactions/{transactions[0]}')['sender']}"] * count,
     }
@@ -141,15 +142,19 @@ def measure(node: Process, reference: int, mining: bool, requests: int) -> list[
     """All routes of one node."""
     found = []
     height = node.height
-    ours = http.client.HTTPConnection("127.0.0.1", node.port, timeout=30)
-    theirs = http.client.HTTPConnection("127.0.0.1", reference, timeout=30)
-    for route, paths in routes(node, random.Random(height), requests + WARM).items():  # noqa: S311 - which are asked for
-        took = [(timed(ours, path), timed(theirs, "/")) for path in paths][WARM:]
-        mine = sorted(each for each, _ in took)
-        p95 = mine[min(len(mine) - 1, round(0.95 * len(mine)))]
-        middle = statistics.median(each for _, each in took)
-        found.append(Latency(route, height, mining, statistics.median(mine), p95, middle))
+    asked = routes(node, random.Random(height), requests + WARM)  # noqa: S311 - only what is asked for
+    with closing(_connection(node.port)) as ours, closing(_connection(reference)) as theirs:
+        for route, paths in asked.items():
+            took = [(timed(ours, path), timed(theirs, "/")) for path in paths][WARM:]
+            mine = sorted(each for each, _ in took)
+            p95 = mine[min(len(mine) - 1, round(0.95 * len(mine)))]
+            middle = statistics.median(each for _, each in took)
+            found.append(Latency(route, height, mining, statistics.median(mine), p95, middle))
     return found
+
+
+def _connection(port: int) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
 
 def show(found: list[Latency]) -> str:
