@@ -60,6 +60,8 @@ class NodeMachine(RuleBasedStateMachine):
         self.acknowledged: dict[str, int] = {}
         self.final = 0
         self.switch_on()
+        self.hand_in(*PEOPLE.registrations(MODELS[0]))
+        self.everybody_votes_on_each_block(2)
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -93,21 +95,23 @@ class NodeMachine(RuleBasedStateMachine):
         self.hand_in(*PEOPLE.registrations(name))
 
     @precondition(lambda self: self.node.head.state.models)
-    @rule(pick=picks)
-    def open_job(self, pick: int) -> None:
+    @rule(pick=picks, count=st.integers(1, 3))
+    def open_jobs(self, pick: int, count: int) -> None:
         models = sorted(self.node.head.state.models)
-        self.hand_in(PEOPLE.opening(models[pick % len(models)]))
+        self.hand_in(*[PEOPLE.opening(models[(pick + number) % len(models)]) for number in range(count)])
+        self.mine_what_is_due(1)
 
     @precondition(lambda self: self.node.head.state.open_jobs)
-    @rule(pick=picks, steps=st.integers(1, 5))
+    @rule(pick=picks, steps=st.integers(1, 6))
     def work_on_a_job(self, pick: int, steps: int) -> None:
         """Up to its adoption."""
         jobs = sorted(self.node.head.state.open_jobs)
         for _ in range(steps):
+            self.mine_what_is_due(1)
             job = self.node.head.state.jobs.get(jobs[pick % len(jobs)])
             if job is not None and job.is_open:
                 self.hand_in(*PEOPLE.next_of(self.node.head.state, job))
-                self.mine_what_is_due(1)
+        self.mine_what_is_due(1)
 
     @precondition(lambda self: self.node.head.state.jobs)
     @rule(pick=picks)
@@ -118,6 +122,7 @@ class NodeMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 5))
     def change_who_votes(self, number: int) -> None:
         self.hand_in(PEOPLE.admission(self.node.head.state, self.node.chain.genesis_id, number))
+        self.mine_what_is_due(1)
 
     @rule(who=st.sets(st.integers(0, 5)))
     def vote(self, who: set[int]) -> None:
@@ -267,6 +272,6 @@ def rows(store: Store, table: str) -> set[object]:
 
 
 NodeMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestNodeMachine = NodeMachine.TestCase
