@@ -85,7 +85,8 @@ def list_(data: str, url: str | None, as_json: bool) -> None:
     with targets.coordinator(data, url) as client:
         found = client.datasets()
     rows = [(d["name"], d["rows"], d["task"], d["target"], d["cid"]) for d in found]
-    emit(found, as_json, lambda: table(("name", "rows", "task", "target", "cid"), rows))
+    nothing = "no datasets yet; register one: assay dataset register --help"
+    emit(found, as_json, lambda: table(("name", "rows", "task", "target", "cid"), rows, nothing))
 
 
 @dataset.command()

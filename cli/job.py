@@ -28,7 +28,8 @@ def list_(state: str | None, data: str, url: str | None, as_json: bool) -> None:
         (j["job"], j["model"], j["dataset"], j["state"], "final" if j["final"] else "", j["version"] or "-")
         for j in found
     ]
-    emit(found, as_json, lambda: table(("job", "model", "dataset", "state", "", "version"), rows))
+    nothing = f"no jobs in state {state}" if state else "no jobs yet; open one: assay train --help"
+    emit(found, as_json, lambda: table(("job", "model", "dataset", "state", "", "version"), rows, nothing))
 
 
 @job.command()

@@ -34,7 +34,8 @@ def list_(data: str, url: str | None, as_json: bool) -> None:
         served = (version["version"], f"{version['score']:.6f}") if version else ("-", "-")
         rows.append((item["name"], item["task"], item["metric"], *served, ", ".join(item["datasets"])))
     headings = ("name", "task", "metric", "version", "score", "datasets")
-    emit(found, as_json, lambda: table(headings, rows))
+    nothing = "no models yet; the first job on a dataset registers one: assay train --help"
+    emit(found, as_json, lambda: table(headings, rows, nothing))
 
 
 @model.command()

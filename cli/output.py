@@ -55,8 +55,10 @@ def emit(document: Any, as_json: bool, human: Callable[[], str]) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False) if as_json else human())
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A plain table, columns padded; just the headings' line when there are no rows."""
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]], nothing: str = "") -> str:
+    """A plain table, columns padded; without rows `nothing`, or just the headings' line."""
+    if nothing and not rows:
+        return nothing
     cells = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in [list(headings), *cells]) for i in range(len(headings))]
     lines = [

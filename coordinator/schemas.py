@@ -3,9 +3,11 @@ of the documents that answers are. Bounds repeat the chain's, so that a mistake 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -19,9 +21,24 @@ from pydantic import (
 
 from coordinator import documents
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="1 to 64 of a-z 0-9 . _ -")]
-CidText = Annotated[str, Field(min_length=40, max_length=128, description="CIDv1 base32, or CIDv0")]
-Address = Annotated[str, Field(pattern=r"^0x[0-9a-f]{40}$")]
+
+def _like(pattern: str, expected: str, advice: str) -> tuple[AfterValidator, Any]:
+    """A text's form as a check that says what was expected, what came and what to do, and for OpenAPI."""
+
+    def check(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(f"expected {expected}, came {text[:80]!r}; {advice}")
+        return text
+
+    return AfterValidator(check), Field(description=expected, json_schema_extra={"pattern": f"^{pattern}$"})
+
+
+_NAME = _like("[a-z0-9][a-z0-9._-]{0,63}", "1 to 64 of a-z 0-9 . _ -, a letter or digit first", "choose such a name")
+_CID = _like("[A-Za-z0-9]{40,128}", "a CID (version 1 in base32, or Qm...)", "`assay dataset add FILE` prints a file's")
+_ADDRESS = _like("0x[0-9a-f]{40}", "an address (0x and 40 lowercase hex digits)", "`assay wallet list` has yours")
+Name = Annotated[str, _NAME[0], _NAME[1]]
+CidText = Annotated[str, _CID[0], _CID[1]]
+Address = Annotated[str, _ADDRESS[0], _ADDRESS[1]]
 Task = Literal["classification", "regression"]
 Seconds = Annotated[float, Field(ge=1, le=7 * 24 * 3600)]
 Scalar = StrictBool | StrictInt | StrictFloat | StrictStr | None

@@ -17,7 +17,6 @@ from ipfs.errors import InvalidCid
 
 RAW, DAG_PB, DAG_CBOR = 0x55, 0x70, 0x71
 CODECS = {"raw": RAW, "dag-pb": DAG_PB, "dag-cbor": DAG_CBOR}
-_CODEC_NAMES = {number: name for name, number in CODECS.items()}
 _SHA2_256 = b"\x12\x20"  # multihash: function 0x12, length 32
 _LONGEST_TEXT = 128  # ours have 46 to 60 characters; base58 decoding takes quadratic time
 
@@ -39,10 +38,6 @@ class Cid:
         prefix = b"" if self.version == 0 else bytes((1, self.codec))
         return prefix + _SHA2_256 + self.digest
 
-    @property
-    def codec_name(self) -> str:
-        return _CODEC_NAMES[self.codec]
-
     def matches(self, data: bytes) -> bool:
         """Whether `data` is the block this CID names."""
         return hashlib.sha256(data).digest() == self.digest
@@ -58,7 +53,7 @@ def decode_cid(data: bytes) -> Cid:
     codec."""
     if len(data) == 34 and data[:2] == _SHA2_256:
         return Cid(0, DAG_PB, bytes(data[2:]))
-    if len(data) == 36 and data[0] == 1 and data[1] in _CODEC_NAMES and data[2:4] == _SHA2_256:
+    if len(data) == 36 and data[0] == 1 and data[1] in CODECS.values() and data[2:4] == _SHA2_256:
         return Cid(1, data[1], bytes(data[4:]))
     raise ValueError(
         "expected a CID of version 0 or 1 with SHA2-256 and codec raw, dag-pb or dag-cbor, "

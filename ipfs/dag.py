@@ -8,7 +8,7 @@ from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid, decode_cid
 from ipfs.errors import ContentCorrupt, ContentError, ContentTooLarge
 from ipfs.reader import Source, decode_file_node
 from ipfs.store import Stat
-from ipfs.unixfs import Kind, Link, decode_node, decode_unixfs
+from ipfs.unixfs import decode_node
 from ipfs.wire import MalformedBlock
 
 _LINK_TAG = 42  # https://ipld.io/specs/codecs/dag-cbor/spec/#links
@@ -110,20 +110,3 @@ def stat(source: Source, root: Cid) -> Stat:
         count += 1
         total += len(block or b"")
     return Stat(str(root), total if size is None else size, count)
-
-
-def list_directory(source: Source, root: Cid) -> tuple[Link, ...]:
-    """A plain directory's entries in order of their names. Raises ContentCorrupt, and ContentError where
-    it is no directory or a sharded one (above some thousand entries), which Assay does not list."""
-    block = source.block(root)
-    kind: Kind | None = None
-    try:
-        if root.codec == DAG_PB:
-            node = decode_node(block)
-            kind = None if node.data is None else decode_unixfs(node.data).kind
-    except MalformedBlock as error:
-        raise ContentCorrupt(str(root), source.name, f"the block is not well-formed: {error}") from error
-    if kind is not Kind.DIRECTORY:
-        what = "no directory" if kind is None else f"a {kind.name.lower()}, not a plain directory"
-        raise ContentError(str(root), source.name, f"this is {what}", "Give a directory's CID.")
-    return node.links

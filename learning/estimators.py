@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, cast
 
 import rfc8785
@@ -193,11 +194,22 @@ def _step(part: object) -> Step:
     path = part.get("class")
     entry = CATALOGUE.get(path) if isinstance(path, str) else None
     if entry is None:
-        raise InvalidSpec(f"class {_show(path)} is not allowed; expected one of {', '.join(CATALOGUE)}")
+        near = _near(path)
+        expected = f"did you mean {' or '.join(near)}" if near else f"expected one of {', '.join(CATALOGUE)}"
+        raise InvalidSpec(f"class {_show(path)} is not allowed; {expected}")
     params = part.get("params", {})
     if not isinstance(params, Mapping):
         raise InvalidSpec(f"params of {entry.path}: expected an object, came {_show(params)}")
     return Step(entry, {str(name): _param(entry, name, params[name]) for name in sorted(params, key=str)})
+
+
+def _near(path: object) -> list[str]:
+    """Up to three classes that somebody may have meant: by the whole name, or by its last part alone."""
+    if not isinstance(path, str):
+        return []
+    by_name = {each.rsplit(".", 1)[-1].lower(): each for each in CATALOGUE}
+    name = path[-MAX_TEXT:].rsplit(".", 1)[-1].lower()
+    return [by_name[each] for each in get_close_matches(name, by_name, 3, 0.75)]
 
 
 def _only(part: Mapping[str, Any], allowed: set[str], what: str) -> None:

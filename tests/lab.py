@@ -2,17 +2,20 @@
 
 `Lab` is in a node's place (the methods of `chain.client.NodeClient` that these rooms use), each transaction in a
 block of its own, checked by the state transition; datasets, statistics and models are real and lie in an embedded
-store. Both rooms' conftest.py load this file.
+store. Both rooms' conftest.py take the fixtures below from here.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from runtime import numeric
 
@@ -308,3 +311,21 @@ def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         pause.wait(0.02)
+
+
+@pytest.fixture(scope="session")
+def lab_module() -> Any:
+    """Keys, specs and helpers of this file."""
+    return sys.modules[__name__]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """A chain and a store in memory on which nothing is registered."""
+    return Lab(tmp_path)
+
+
+@pytest.fixture
+def iris(lab: Lab) -> Lab:
+    """The same with dataset and model `iris`."""
+    return lab.register()

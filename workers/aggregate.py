@@ -8,6 +8,7 @@ from chain.state import Job
 from chain.transactions import SubmitAggregate
 from workers import failures
 from workers.context import WorkerContext
+from workers.wanted import UNKNOWN, elsewhere_than, give_up, reported
 
 
 def aggregate_round(context: WorkerContext, job_id: str, attempt: int, round_: int) -> str:
@@ -22,17 +23,7 @@ def aggregate_round(context: WorkerContext, job_id: str, attempt: int, round_: i
     try:
         aggregate = failures.attempt(lambda: _aggregate(context, job, round_))
         if isinstance(aggregate, failures.Failed):
-            context.forget(job)
-            failures.report(
-                context.client,
-                context.key,
-                job=job_id,
-                attempt=attempt,
-                round_=round_,
-                partition=None,
-                failed=aggregate,
-            )
-            return f"failed: {aggregate.message}"
+            return give_up(context, job, round_, None, aggregate)
         context.client.send(aggregate, context.key)
     except NodeUnavailable:
         raise
@@ -44,9 +35,9 @@ def aggregate_round(context: WorkerContext, job_id: str, attempt: int, round_: i
 def why_not(job: Job | None, attempt: int, round_: int, me: str) -> str:
     """Why the chain does not want this of `me` now; empty when it does."""
     if job is None:
-        return "the node knows no such job"
-    if job.state != "training" or job.attempt != attempt or len(job.round_list) != round_ + 1:
-        return f"the job is {job.state}, attempt {job.attempt}, round {len(job.round_list) - 1}"
+        return UNKNOWN
+    if elsewhere := elsewhere_than(job, attempt, round_):
+        return elsewhere
     current = job.round_list[round_]
     if current.closed is None:
         return "the round is still open"
@@ -56,9 +47,7 @@ def why_not(job: Job | None, attempt: int, round_: int, me: str) -> str:
         return "this worker holds no update of the round"
     if me in job.barred:
         return "this worker is barred from the job"
-    if any(f.worker == me and f.attempt == attempt and f.code != failures.UNAVAILABLE for f in current.failures):
-        return "this worker reported that it cannot"
-    return ""
+    return reported(current.failures, me, attempt)
 
 
 def _aggregate(context: WorkerContext, job: Job, round_: int) -> SubmitAggregate:

@@ -19,6 +19,7 @@ from workers import failures
 from workers.aggregate import aggregate_round
 from workers.app import AGGREGATE, TRAIN
 from workers.context import WorkerContext
+from workers.requests import Request
 from workers.settings import WorkerSettings
 from workers.train import train_partition
 
@@ -38,12 +39,12 @@ def register(app: Celery, settings: WorkerSettings, genesis: str) -> None:
             held.append(settings.open_context())
         return held[0]
 
-    @app.task(name=TRAIN)  # type: ignore[untyped-decorator]  # Celery has no types
+    @app.task(name=TRAIN, Request=Request)  # type: ignore[untyped-decorator]  # Celery has no types
     def train(job: str, attempt: int, round: int, partition: int) -> None:
         outcome = _unless_away(lambda: train_partition(context(), job, attempt, round, partition))
         log.info("train", job=job, attempt=attempt, round=round, partition=partition, outcome=outcome)
 
-    @app.task(name=AGGREGATE)  # type: ignore[untyped-decorator]
+    @app.task(name=AGGREGATE, Request=Request)  # type: ignore[untyped-decorator]
     def aggregate(job: str, attempt: int, round: int) -> None:
         outcome = _unless_away(lambda: aggregate_round(context(), job, attempt, round))
         log.info("aggregate", job=job, attempt=attempt, round=round, outcome=outcome)

@@ -11,6 +11,7 @@ from runtime.logs import get_logger
 from workers import failures
 from workers.context import WorkerContext
 from workers.lease import Lease, LeaseLost
+from workers.wanted import UNKNOWN, elsewhere_than, give_up, reported
 
 log = get_logger("workers.train")
 
@@ -31,17 +32,7 @@ def train_partition(context: WorkerContext, job_id: str, attempt: int, round_: i
             update = failures.attempt(lambda: _update(context, job, round_, partition))
             lease.confirm()  # only what the leaseholder sends counts
             if isinstance(update, failures.Failed):
-                context.forget(job)
-                failures.report(
-                    context.client,
-                    context.key,
-                    job=job_id,
-                    attempt=attempt,
-                    round_=round_,
-                    partition=partition,
-                    failed=update,
-                )
-                return f"failed: {update.message}"
+                return give_up(context, job, round_, partition, update)
             context.client.send(update, context.key)
             return "submitted"
     except NodeUnavailable:
@@ -53,9 +44,9 @@ def train_partition(context: WorkerContext, job_id: str, attempt: int, round_: i
 def why_not(job: Job | None, attempt: int, round_: int, partition: int, me: str) -> str:
     """Why the chain does not want this of `me` now; empty when it does."""
     if job is None:
-        return "the node knows no such job"
-    if job.state != "training" or job.attempt != attempt or len(job.round_list) != round_ + 1:
-        return f"the job is {job.state}, attempt {job.attempt}, round {len(job.round_list) - 1}"
+        return UNKNOWN
+    if elsewhere := elsewhere_than(job, attempt, round_):
+        return elsewhere
     current = job.round_list[round_]
     if current.closed is not None or not 0 <= partition < len(current.partitions):
         return "the round is closed"
@@ -64,9 +55,7 @@ def why_not(job: Job | None, attempt: int, round_: int, partition: int, me: str)
         return "done already"
     if me in job.barred:
         return "this worker is barred from the job"
-    if any(f.worker == me and f.attempt == attempt and f.code != failures.UNAVAILABLE for f in place.failures):
-        return "this worker reported that it cannot"
-    return ""
+    return reported(place.failures, me, attempt)
 
 
 def _update(context: WorkerContext, job: Job, round_: int, partition: int) -> SubmitUpdate:

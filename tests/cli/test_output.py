@@ -39,3 +39,9 @@ def test_a_file_s_error_names_the_file() -> None:
     assert explain(FileNotFoundError(2, "No such file or directory", "/x/y")) == "/x/y: No such file or directory"
     assert explain(NodeUnavailable("no node answers at http://x")) == "no node answers at http://x"
     assert NodeUnavailable.__mro__[1] in EXPECTED
+
+
+def test_a_table_of_nothing_says_so_or_shows_its_headings() -> None:
+    assert table(("a", "b"), [], "none yet") == "none yet"
+    assert table(("a", "b"), [(1, 2)], "none yet").splitlines() == ["a  b", "1  2"]
+    assert table(("a", "b"), []) == "a  b"

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from pydantic import ValidationError
 
 from chain.client import EventPage, NodeEvent, NodeRefused, NodeUnavailable
 from chain.keys import Key
@@ -23,7 +24,9 @@ from coordinator.dispatch import Dispatcher
 from coordinator.follower import Follower
 from coordinator.ledger import Ledger
 from coordinator.outbox import KEEP_KEYS_MS, Outbox, Pending
+from coordinator.problems import from_pydantic
 from coordinator.scheduler import Task
+from coordinator.schemas import DatasetIn
 from coordinator.settings import RefusedAddress, Settings, is_loopback
 from runtime import broker as runtime_broker
 
@@ -351,3 +354,18 @@ def test_what_the_broker_did_not_take_counts_as_not_sent() -> None:
     assert [task.partition for task in broker.sent] == [0, 1, 2]
     dispatcher.step()
     assert len(broker.sent) == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "Not A Name"}, "expected 1 to 64 of a-z 0-9 . _ -, a letter or digit first, came 'Not A Name'"),
+        ({"cid": "bafy"}, "expected a CID (version 1 in base32, or Qm...), came 'bafy'; `assay dataset add FILE`"),
+    ],
+)
+def test_a_name_or_cid_of_the_wrong_form_is_answered_with_what_was_expected_what_came_and_what_to_do(
+    fields: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        DatasetIn.model_validate({"name": "x", "cid": "b" * 59, "target": "y"} | fields)
+    assert said in str(from_pydantic(caught.value).to_dict()["detail"])

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from ipfs import Stat, builder
-from ipfs.cid import parse_cid
+from ipfs.cid import CODECS, parse_cid
 from ipfs.errors import (
     ContentCorrupt,
     ContentError,
@@ -126,7 +126,7 @@ class ContentStoreSuite:
     def test_blocks(self, store):
         for codec, data in [("raw", b"x"), ("dag-cbor", b"\xa1\x61a\x01"), ("dag-pb", EMPTY_DIRECTORY)]:
             cid = store.put_block(codec, data)
-            assert parse_cid(cid).codec_name == codec
+            assert parse_cid(cid).codec == CODECS[codec]
             assert store.get_block(cid) == data
             assert store.has(cid)
             store.pin(cid)

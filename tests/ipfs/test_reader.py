@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ipfs import builder
 from ipfs.cid import DAG_CBOR, DAG_PB, RAW, Cid
-from ipfs.dag import links_of, list_directory, stat, walk
+from ipfs.dag import links_of, stat, walk
 from ipfs.errors import ContentCorrupt, ContentError, ContentLooping, ContentMissing, ContentTooLarge
 from ipfs.reader import FileReader, Limits, Source, open_file, read_range
 from ipfs.unixfs import (
@@ -16,7 +16,6 @@ from ipfs.unixfs import (
     Link,
     Node,
     UnixFs,
-    encode_directory,
     encode_file_node,
     encode_node,
     encode_unixfs,
@@ -175,15 +174,6 @@ def test_what_is_no_file_says_so(memory):
             open_file(memory.source, cid)
     with pytest.raises(ContentError, match="dag-cbor block"):
         open_file(memory.source, memory.put(DAG_CBOR, b"\x01"))
-
-
-def test_directories_are_listed_in_order(memory):
-    entries = [Link(memory.put(RAW, name.encode()), 1, name) for name in ("b", "ü", "a")]
-    cid = memory.put(DAG_PB, encode_directory(entries))
-    assert [link.name for link in list_directory(memory.source, cid)] == ["a", "b", "ü"]
-    for no_directory in (memory.put(RAW, b"x"), file_node(memory, [(memory.put(RAW, b"x"), 1)])):
-        with pytest.raises(ContentError, match=str(no_directory)):
-            list_directory(memory.source, no_directory)
 
 
 cbor_scalars = (

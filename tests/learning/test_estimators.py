@@ -166,3 +166,19 @@ def test_no_json_value_does_worse_than_invalid_spec(value: Any) -> None:
             except InvalidSpec:
                 continue
             assert check_spec(text, task) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("sklearn.linear_model.LogisticRegresion", "sklearn.linear_model.LogisticRegression"),
+        ("sklearn.GaussianNB", "sklearn.naive_bayes.GaussianNB"),
+        ("randomforestclassifier", "sklearn.ensemble.RandomForestClassifier"),
+    ],
+)
+def test_a_class_that_is_nearly_right_is_answered_with_the_one_that_was_meant(written: str, meant: str) -> None:
+    with pytest.raises(InvalidSpec, match=f"is not allowed; did you mean .*{meant}") as caught:
+        check_spec({"class": written, "params": {}}, "classification")
+    assert len(str(caught.value)) < 300
+    with pytest.raises(InvalidSpec, match="expected one of "):
+        check_spec({"class": "os.system", "params": {}}, "classification")
