@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from chain.errors import ChainError, Expired, InvalidTransaction, MempoolFull, NotYet
+from chain.errors import ChainError, Conflict, Expired, InvalidTransaction, MempoolFull, NotYet
 from chain.params import Params
 from chain.schema import Address, Cid, Hash
 from chain.transactions import Attest, ReportMisconduct, Signed, VoteCheckpoint, VoteModel, check_envelope
@@ -94,21 +94,23 @@ class Mempool:
     def get(self, identifier: str) -> Waiting | None:
         return self._waiting.get(Cid(identifier))
 
-    def add(self, signed: Signed, now: int, check: Check, *, known: bool = False) -> bool:
-        """Take a transaction in; False where its id waits already. `now`: time of the block it could be in.
+    def add(self, signed: Signed, now: int, check: Check, *, known: bool = False) -> Dropped | None:
+        """Take a transaction in, if its id does not wait already; what had to make room for it.
 
-        `known`: it was acknowledged before (and was in a block since, or on the disk), so there is room for it.
-        Raises what check_envelope and `check` raise (but NotYet, with which it is held), and MempoolFull.
+        `now`: time of the block it could be in. `known`: it was acknowledged before (and was in a block since, or on
+        the disk), so there is room for it. Raises what check_envelope and `check` raise (but NotYet, with which it is
+        held), and MempoolFull.
         """
         if signed.id in self._waiting:
-            return False
-        if not known:
-            self._check_room(signed)
+            return None
+        overtaken = None if known else self._find_room(signed)
         check_envelope(signed, self._params, self._genesis, now)
         held = _held(signed, check)
+        if overtaken is not None:
+            self.remove([overtaken.signed.id])
         self._waiting[signed.id] = Waiting(signed, next(self._arrivals), held)
         self._count(signed, 1)
-        return True
+        return overtaken
 
     def remove(self, identifiers: Iterable[str]) -> None:
         """Forget transactions that are in a block now; unknown ids are no matter."""
@@ -137,8 +139,9 @@ class Mempool:
     def ordered(self) -> tuple[Signed, ...]:
         """All that wait, as a block should try them; also those held, as an earlier one may free them.
 
-        Misconduct and checkpoint votes first (these by target height), then votes and attestations, then the rest by
-        arrival; in each class what goes beyond a sender's quota of the kind comes after everybody else's.
+        Checkpoint votes first, by target height, and misconduct (after them: reports may be large, and made by whoever
+        has keys to waste), then votes and attestations, then the rest by arrival; in each class what goes beyond a
+        sender's quota of the kind comes after everybody else's.
         """
         taken: dict[tuple[str, Address], int] = {}
         ranked = []
@@ -159,6 +162,29 @@ class Mempool:
                 self._taken[key] = (number + sign, total + size)
             else:
                 del self._taken[key]
+
+    def _find_room(self, signed: Signed) -> Dropped | None:
+        """What has to leave for it. Raises MempoolFull for the first bound that it would break.
+
+        A reorganisation hands back all checkpoint votes of the branch that lost. They name blocks that may never be
+        on a branch again, and only a newer vote of their sender on the chain is the end of them: so a newer one takes
+        the place of the oldest held.
+        """
+        try:
+            self._check_room(signed)
+        except MempoolFull:
+            target = _target(signed)
+            older = [
+                each
+                for each in self._waiting.values()
+                if each.held is not None and each.signed.sender == signed.sender and 0 < _target(each.signed) < target
+            ]
+            if not older:
+                raise
+            oldest = min(older, key=lambda each: _target(each.signed)).signed
+            error = Conflict("its sender's newer checkpoint votes", f"one for height {_target(oldest)}")
+            return Dropped(oldest, error)
+        return None
 
     def _check_room(self, signed: Signed) -> None:
         """Raises MempoolFull for the first bound that it would break."""
@@ -185,6 +211,7 @@ class Mempool:
 
 
 _REST = 2
+_LAST = 2**63
 _VOTES, _REPORTS, _OTHERS = "votes", "reports", "transactions"
 
 
@@ -203,9 +230,12 @@ def _group(signed: Signed) -> str:
 
 
 def _precedence(waiting: Waiting) -> tuple[int, int]:
-    payload = waiting.signed.payload
-    height = payload.target_height if isinstance(payload, VoteCheckpoint) else 0
-    return height, waiting.arrival
+    return _target(waiting.signed) or _LAST, waiting.arrival
+
+
+def _target(signed: Signed) -> int:
+    """The height that a checkpoint vote is for, which is at least 1; 0 for everything else."""
+    return signed.payload.target_height if isinstance(signed.payload, VoteCheckpoint) else 0
 
 
 def _held(signed: Signed, check: Check) -> NotYet | None:

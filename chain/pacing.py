@@ -10,7 +10,9 @@ is final stands still.
 Without this pacing votes arrive a block late, and the chain makes a hundred blocks a second and never
 finalises. Miners take turns: the one ranked i among those known for the next block waits a little longer, i
 times, so that the block of the one before it is usually there by then. With no quorum in reach all waits
-double with every few blocks since the last final one, up to a limit.
+double with every few blocks since the last final one, up to a limit: but not below a height that validators have
+voted for on another branch. They may not vote again until this one is higher, and who makes a long branch of cheap
+blocks to lure them there would else keep them silent for as long as so many slow blocks take.
 """
 
 from __future__ import annotations
@@ -29,18 +31,21 @@ USUAL_LAG = 2
 RENEWALS = 10
 
 
-def wait_ms(params: Params, height: int, final_height: int) -> int:
-    """How long votes that complete no quorum wait for company, on a head at ``height``; milliseconds."""
-    return min(params.votes_wait_ms << _doublings(params, height, final_height), params.max_wait_ms)
+def wait_ms(params: Params, height: int, since: int) -> int:
+    """How long votes that complete no quorum wait for company, on a head at ``height``; milliseconds.
+
+    ``since``: height of the last final block, or up to which validators have voted elsewhere.
+    """
+    return min(params.votes_wait_ms << _doublings(params, height, since), params.max_wait_ms)
 
 
-def turn_ms(params: Params, height: int, final_height: int, rank: int) -> int:
+def turn_ms(params: Params, height: int, since: int, rank: int) -> int:
     """How much longer than the first the miner ranked ``rank`` waits, on a head at ``height``; milliseconds."""
-    return min(rank * params.rank_wait_ms << _doublings(params, height, final_height), params.max_wait_ms)
+    return min(rank * params.rank_wait_ms << _doublings(params, height, since), params.max_wait_ms)
 
 
-def _doublings(params: Params, height: int, final_height: int) -> int:
-    stalled = max(0, height - final_height - USUAL_LAG)
+def _doublings(params: Params, height: int, since: int) -> int:
+    stalled = max(0, height - since - USUAL_LAG)
     return min(stalled // params.stall_blocks, 32)
 
 
@@ -86,6 +91,7 @@ def next_mining_time(
     votes_since: int,
     deadline: int | None,
     rank: int,
+    voted: int = 0,
 ) -> int | None:
     """When to mine the next block, in milliseconds since 1970 UTC; None while there is nothing to mine for.
 
@@ -105,18 +111,21 @@ def next_mining_time(
         ``next_deadline(state)``.
     rank
         This miner's :func:`rank` for the block after the head.
+    voted
+        Height of the highest block, known here, that a validator's pending vote is for.
     """
     if params.target_interval_ms:
         return 0
+    since = max(state.finality.final_height, voted)
     due = []
     if work_since is not None:
         due.append(max(head_since, work_since))
     if deadline is not None:
         due.append(deadline)
     if not state.finality.settled:
-        waiting = head_since + wait_ms(params, state.height, state.finality.final_height)
+        waiting = head_since + wait_ms(params, state.height, since)
         complete = completes_quorum(state, head, votes.items())
         due.append(max(head_since, votes_since) if complete else waiting)
     if not due:
         return None
-    return min(due) + turn_ms(params, state.height, state.finality.final_height, rank)
+    return min(due) + turn_ms(params, state.height, since, rank)

@@ -162,7 +162,7 @@ class Node(Taking):
         """
         times = [block.header.time - self.params.max_future_ms for block in self.chain.early]
         if self._next_expiry is not None:
-            times.append(self._next_expiry)
+            times.append(max(self._next_expiry, self._stale_at() + 1))
         if self._task is None:
             due = self._mining_time()
             if due is not None:
@@ -179,7 +179,7 @@ class Node(Taking):
         now = self._clock()
         for block in self.chain.due(now):
             self.receive_block(block)
-        if self._next_expiry is not None and self._next_expiry <= now:
+        if self._next_expiry is not None and self._next_expiry <= now and self._stale(now):
             self._refresh()
         if self._task is not None and self._outdated(now):
             self._task = None
@@ -216,6 +216,7 @@ class Node(Taking):
             votes_since=self._votes_since,
             deadline=next_deadline(head.state),
             rank=pacing.rank(head.id, self.miner, self._recent_miners()),
+            voted=self._voted,
         )
         # A block follows its parent in time. While this clock is far behind the parent (it was set back), every
         # block made would be early here, held, and mined again at once.

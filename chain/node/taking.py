@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from chain.blockchain import Blockchain
-from chain.errors import ChainError, Conflict, NotYet, Unknown
+from chain.errors import ChainError, Conflict, InsufficientBalance, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node import remembering
 from chain.node.interface import Alone, Clock, Receipt, Transport
@@ -23,8 +23,10 @@ from chain.store import Store
 from chain.transactions import Signed, VoteCheckpoint
 
 #: Age, in milliseconds, at which the next block's draft, against which transactions are checked, is made anew:
-#: leases lapse and deadlines pass while nothing is mined.
+#: leases lapse and deadlines pass while nothing is mined.  At least so many for each transaction that waits, since all
+#: of them are checked again: that takes about a twentieth of it.
 DRAFT_MS = 50
+DRAFT_MS_EACH = 1
 #: Dropped transactions whose reason is remembered, and their bytes, at most.
 DROPPED_KEPT = 10_000
 DROPPED_BYTES = 16 * 1024 * 1024
@@ -54,6 +56,7 @@ class Taking(Looking):
         self._work_since: int | None = None
         self._votes_since = clock()
         self._votes: dict[Address, VoteCheckpoint] = {}
+        self._voted = 0  # the height of the highest block of another branch that a member's vote waits for
         self._next_expiry: int | None = None
 
     def now(self) -> int:
@@ -73,7 +76,7 @@ class Taking(Looking):
         All of them reach the disk in one write, before this returns.
         """
         now = self._clock()
-        if not 0 <= max(now, self.head.time + 1) - self._draft_time <= DRAFT_MS:
+        if self._stale(now):
             self._refresh()
         answers: list[Receipt | ChainError] = []
         fresh: list[Signed] = []
@@ -129,7 +132,9 @@ class Taking(Looking):
 
     def _admit(self, signed: Signed, now: int, again: bool = False) -> None:
         check = self._again if again else self._check
-        self.pool.add(signed, max(now, self.head.time + 1), check, known=again)
+        overtaken = self.pool.add(signed, max(now, self.head.time + 1), check, known=again)
+        if overtaken is not None:
+            self._drop(overtaken.signed, overtaken.error)
         if isinstance(signed.payload, VoteCheckpoint):
             self._votes_since = self._clock()
         self._note(signed)
@@ -142,18 +147,31 @@ class Taking(Looking):
         if isinstance(payload, VoteCheckpoint):
             if not held:
                 self._votes[signed.sender] = payload
+            elif any(each.weight(signed.sender) for each in self.head.state.voting_sets):
+                # Of a block that is there: else a single liar would set the pace, with votes for blocks of no branch.
+                target = self.chain.entry(payload.target)
+                if target is not None and target.height >= self.head.height:
+                    self._voted = max(self._voted, target.height)
             return
         if self._work_since is None and not held:
             self._work_since = self._clock()
         if self._next_expiry is None or signed.body.expires < self._next_expiry:
             self._next_expiry = signed.body.expires
 
+    def _stale_at(self) -> int:
+        """From when the time that has passed is reason to ask all that wait again."""
+        return self._draft_time + max(DRAFT_MS, DRAFT_MS_EACH * len(self.pool))
+
+    def _stale(self, now: int) -> bool:
+        """Whether it is by now, or the clock was set back behind the draft."""
+        return not self._draft_time <= max(now, self.head.time + 1) <= self._stale_at()
+
     def _refresh(self) -> None:
         """Ask all that wait again, on the head as it is, at the time it is."""
         now = max(self._clock(), self.head.time + 1)
         self._draft, self._draft_time = None, now
         since, self._work_since, self._next_expiry = self._work_since, None, None
-        self._votes = {}
+        self._votes, self._voted = {}, 0
         for dropped in self.pool.recheck(now, self._again):
             self._drop(dropped.signed, dropped.error)
         for waiting in self.pool:
@@ -184,10 +202,11 @@ class Taking(Looking):
             raise
 
     def _again(self, signed: Signed) -> None:
-        """Check once more what was acknowledged: what it names may have left the branch, and may come back."""
+        """Check once more what was acknowledged: what it names, or what pays for it, may have left the branch or
+        stand behind it in the order, and may come back."""
         try:
             self._check(signed)
-        except Unknown as error:
+        except (Unknown, InsufficientBalance) as error:
             raise NotYet(error.expected, error.found, error.where) from error
 
     def _drop(self, signed: Signed, error: ChainError) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chain.errors import Duplicate, Forbidden, InsufficientBalance
+from chain.errors import Duplicate, InsufficientBalance
 from chain.params import Genesis, Params
 from chain.records import replace
 from chain.state.context import Context, Origin
@@ -39,21 +39,27 @@ def check_genesis(genesis: Genesis, params: Params) -> None:
 def admit(context: Context, signed: Signed) -> None:
     """What every transaction must meet before its kind is looked at; remembers its id.
 
-    Raises ``Duplicate``, ``Forbidden`` and whatever :func:`chain.transactions.check_envelope` raises.
+    Raises ``Duplicate``, ``InsufficientBalance`` and whatever :func:`chain.transactions.check_envelope` raises.
     """
     body = signed.body
     remembered = body.kind != _TIMELESS
     if remembered and context.draft.get(IDS, signed.id) is not None:
         raise Duplicate("a transaction that is not on the chain yet", signed.id)
     check_envelope(signed, context.params, context.genesis, context.time)
-    if not remembered:  # who may cast a checkpoint vote, its target says
-        return
-    least, owned = context.params.minimum_balance, account_of(context, body.sender).owned
-    if owned < least and not _votes(context, body.sender):
-        raise Forbidden(
-            f"a sender that is a validator or owns at least {least}", f"{body.sender} with {owned}", "body.sender"
-        )
-    context.draft.put(IDS, signed.id, body.expires)
+    # Who may cast a checkpoint vote, its target says.
+    if remembered and context.params.minimum_balance and not _votes(context, body.sender):
+        owned = account_of(context, body.sender).owned
+        least = context.params.minimum_balance
+        if owned < least:
+            raise InsufficientBalance(
+                f"a sender that is a validator or owns at least {least}",
+                f"{body.sender} with {owned}",
+                "body.sender",
+                balance=owned,
+                needed=least,
+            )
+    if remembered:
+        context.draft.put(IDS, signed.id, body.expires)
 
 
 def forget_ids(context: Context) -> None:

@@ -41,6 +41,7 @@ def apply_admit_validator(context: Context, origin: Origin, payload: AdmitValida
             "body.payload.add",
         )
     _check_signatures(context, payload)
+    _check_not_to_come(context, payload)
     if payload.remove is not None:
         draft.remove(ADMISSIONS, payload.remove)
     if payload.add is not None:
@@ -63,9 +64,7 @@ def apply_admit_validator(context: Context, origin: Origin, payload: AdmitValida
 
 def _check_serial(context: Context, payload: AdmitValidator) -> None:
     """The signers knew of every admission so far.  (Stakes may have moved weights since, which they need not know.)"""
-    current, least = context.validators.serial, context.draft.get(NUMBERS, ADMISSIONS_FROM) or 0
-    if payload.serial > current:
-        raise NotYet(f"the set in force, number {current}", str(payload.serial), "body.payload.serial")
+    least = context.draft.get(NUMBERS, ADMISSIONS_FROM) or 0
     require(
         payload.serial >= least,
         Conflict,
@@ -75,13 +74,24 @@ def _check_serial(context: Context, payload: AdmitValidator) -> None:
     )
 
 
+def _check_not_to_come(context: Context, payload: AdmitValidator) -> None:
+    """Asked last: nodes keep what is early waiting, and only what a quorum signed is worth the room."""
+    current = context.validators.serial
+    if payload.serial > current:
+        raise NotYet(f"the set in force, number {current}", str(payload.serial), "body.payload.serial")
+
+
 def _check_signatures(context: Context, payload: AdmitValidator) -> None:
-    validators = context.validators
-    strangers = [signer for signer, _ in payload.signatures if not validators.weight(signer)]
+    """A quorum of the set in force signed; for a set to come, one of that set will do until it is in force."""
+    validators, pending = context.validators, context.draft.get(PENDING_SET, ONLY)
+    sets = [validators, *([pending.set] if pending is not None and payload.serial > validators.serial else [])]
+    signers = {signer for signer, _ in payload.signatures}
     where = "body.payload.signatures"
+    strangers = [signer for signer, _ in payload.signatures if not any(each.weight(signer) for each in sets)]
     require(not strangers, Forbidden, "signatures of validators", ", ".join(strangers), where)
-    weight, quorum = validators.weight_of({signer for signer, _ in payload.signatures}), validators.quorum()
-    require(weight >= quorum, Forbidden, f"signatures of a quorum, weight {quorum}", weight, where)
+    weight, quorum = validators.weight_of(signers), validators.quorum()
+    enough = any(each.weight_of(signers) >= each.quorum() for each in sets)
+    require(enough, Forbidden, f"signatures of a quorum, weight {quorum}", weight, where)
     digest = payload.digest(context.genesis)
     for signer, signature in payload.signatures:
         try:

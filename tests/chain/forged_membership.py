@@ -90,7 +90,9 @@ OF_VALIDATORS: dict[str, tuple[Forgery, int, str, str]] = {
     ),
     "a stake of nothing": (lambda w: w.raw(Stake(5), amount=0), 400, "invalid_encoding", "at least 1"),
     "a negative stake": (lambda w: w.raw(Stake(5), amount=-5), 400, "invalid_encoding", "at least 1"),
-    "a stake by who owns too little": (lambda w: w.signed(Stake(1), POOR).data, 403, "forbidden", "owns at least"),
+    "a stake by who owns too little": (
+        lambda w: w.signed(Stake(1), POOR).data, 422, "insufficient_balance", "owns at least",
+    ),
     "giving up more than is staked": (
         lambda w: w.signed(Unstake(5)).data, 422, "insufficient_balance", "the sender's stake",
     ),

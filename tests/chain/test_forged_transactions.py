@@ -138,7 +138,7 @@ TRANSACTIONS: dict[str, tuple[Forgery, int, str, str]] = {
     # rights
     "overdrawn": (lambda w: w.signed(Transfer(BOB.address, 10**9)).data, 422, "insufficient_balance", "at most"),
     "a sender without the minimum balance": (
-        lambda w: w.signed(Transfer(BOB.address, 1), POOR).data, 403, "forbidden", "owns at least",
+        lambda w: w.signed(Transfer(BOB.address, 1), POOR).data, 422, "insufficient_balance", "owns at least",
     ),
     "an update for another's claim": (
         lambda w: w.signed(update(w.client, w.training, 0), BOB).data, 403, "forbidden", "the holder of the lease",

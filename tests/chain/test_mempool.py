@@ -58,8 +58,9 @@ def transfers(signed_of: SignedOf) -> list[Signed]:
 
 def test_a_transaction_waits_once(transfers: list[Signed]) -> None:
     pool = _pool()
-    assert pool.add(transfers[0], NOW, _valid)
-    assert not pool.add(transfers[0], NOW, _valid)
+    pool.add(transfers[0], NOW, _valid)
+    pool.add(transfers[0], NOW, _valid)
+    assert len(pool) == 1
     assert len(pool) == 1
     assert transfers[0].id in pool
     assert pool.size == len(transfers[0].data)
@@ -152,11 +153,11 @@ def test_bounds_hold_and_leave_room_for_votes(
             pool.add(signed, NOW, _valid)
         with pytest.raises(MempoolFull):
             pool.add(transfers[5], NOW, _valid)
-        assert pool.add(signed_of(examples["vote_checkpoint"]), NOW, _valid)
+        pool.add(signed_of(examples["vote_checkpoint"]), NOW, _valid)
         with pytest.raises(MempoolFull):
             pool.add(transfers[5], NOW, _valid)
         pool.remove([transfers[0].id, signed_of(examples["vote_checkpoint"]).id])
-        assert pool.add(transfers[5], NOW, _valid)
+        pool.add(transfers[5], NOW, _valid)
 
 
 def test_a_validator_that_floods_takes_no_room_from_the_others(
@@ -171,9 +172,9 @@ def test_a_validator_that_floods_takes_no_room_from_the_others(
         for signed in (votes[2], vote):
             with pytest.raises(MempoolFull):
                 pool.add(signed, NOW, _valid)
-        assert pool.add(signed_of(examples["vote_checkpoint"], BOB), NOW, _valid)
+        pool.add(signed_of(examples["vote_checkpoint"], BOB), NOW, _valid)
         pool.remove([votes[0].id])
-        assert pool.add(votes[2], NOW, _valid)
+        pool.add(votes[2], NOW, _valid)
 
 
 def test_attestations_have_room_in_a_crowd_and_leave_room_for_votes(
@@ -182,26 +183,53 @@ def test_attestations_have_room_in_a_crowd_and_leave_room_for_votes(
     one, two = (signed_of(examples["attest"], salt=f"{number:032x}") for number in (1, 2))
     pool = _pool(transactions=1, per_kind=1)
     for signed in (transfers[0], one):
-        assert pool.add(signed, NOW, _valid)
+        pool.add(signed, NOW, _valid)
     with pytest.raises(MempoolFull, match="attest"):
         pool.add(two, NOW, _valid)
-    assert pool.add(signed_of(examples["vote_model"]), NOW, _valid)
-    assert pool.add(signed_of(examples["vote_checkpoint"]), NOW, _valid)
+    pool.add(signed_of(examples["vote_model"]), NOW, _valid)
+    pool.add(signed_of(examples["vote_checkpoint"]), NOW, _valid)
 
 
-def test_misconduct_comes_first_and_has_room_of_its_own(
+def test_misconduct_comes_after_checkpoint_votes_alone_and_has_room_of_its_own(
     transfers: list[Signed], examples: dict[str, Payload], signed_of: SignedOf
 ) -> None:
     report, another = (signed_of(examples["report_misconduct"], salt=f"{number:032x}") for number in (1, 2))
     vote, checkpoint = signed_of(examples["vote_model"]), signed_of(examples["vote_checkpoint"])
     pool = _pool(transactions=1, reports=1)
     for signed in (transfers[0], vote, checkpoint, report):
-        assert pool.add(signed, NOW, _valid)
-    assert pool.ordered() == (report, checkpoint, vote, transfers[0])
+        pool.add(signed, NOW, _valid)
+    assert pool.ordered() == (checkpoint, report, vote, transfers[0])
     with pytest.raises(MempoolFull, match="reports"):
         pool.add(another, NOW, _valid)
     with pytest.raises(MempoolFull, match="reports"):
         _pool(reports_size=len(report.data) - 1).add(report, NOW, _valid)
+
+
+def test_a_newer_checkpoint_vote_takes_the_place_of_the_oldest_that_is_held(
+    examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    """A reorganisation may hand back more than there is room for, and only the newest can be of use."""
+    example = examples["vote_checkpoint"]
+    assert isinstance(example, VoteCheckpoint)
+    votes = [signed_of(dataclasses.replace(example, target_height=height)) for height in (8, 7, 9, 6)]
+    pool = _pool(votes_per_sender=2)
+    for signed in votes[:2]:
+        pool.add(signed, NOW, _refusing(NotYet("a block that this branch has")), known=True)
+    with pytest.raises(Forbidden):
+        pool.add(votes[2], NOW, _refusing(Forbidden("a validator")))
+    assert len(pool) == 2, "what is refused takes nobody's place"
+    left = pool.add(votes[2], NOW, _valid)
+    assert left is not None
+    assert (left.signed, type(left.error)) == (votes[1], Conflict)
+    assert pool.ordered() == (votes[0], votes[2])
+    with pytest.raises(MempoolFull):
+        pool.add(votes[3], NOW, _valid)
+    with pytest.raises(MempoolFull):
+        pool.add(signed_of(examples["vote_model"]), NOW, _valid)
+    full = _pool(votes_per_sender=1)
+    full.add(votes[0], NOW, _valid)
+    with pytest.raises(MempoolFull):
+        full.add(votes[2], NOW, _valid)
 
 
 def test_one_kind_of_a_sender_leaves_room_for_its_others(
@@ -212,8 +240,8 @@ def test_one_kind_of_a_sender_leaves_room_for_its_others(
         pool.add(signed, NOW, _valid)
     with pytest.raises(MempoolFull, match="transfer"):
         pool.add(transfers[2], NOW, _valid)
-    assert pool.add(other, NOW, _valid)
-    assert pool.add(transfers[10], NOW, _valid)
+    pool.add(other, NOW, _valid)
+    pool.add(transfers[10], NOW, _valid)
     assert pool.ordered() == (transfers[0], other, transfers[10], transfers[1])
 
 
@@ -222,7 +250,7 @@ def test_what_was_acknowledged_always_finds_room(transfers: list[Signed]) -> Non
     pool.add(transfers[0], NOW, _valid)
     with pytest.raises(MempoolFull):
         pool.add(transfers[1], NOW, _valid)
-    assert pool.add(transfers[1], NOW, _valid, known=True)
+    pool.add(transfers[1], NOW, _valid, known=True)
 
 
 def test_what_is_held_keeps_nothing_alive_but_its_reason(transfers: list[Signed]) -> None:
@@ -250,7 +278,7 @@ def test_the_books_agree_after_any_history(transfers: list[Signed]) -> None:
         for what, number in history:
             signed = transfers[number]
             if what == "add":
-                assert pool.add(signed, NOW, _valid) == (signed.id not in model)
+                pool.add(signed, NOW, _valid)
                 model.setdefault(signed.id, signed)
             elif what == "remove":
                 pool.remove([signed.id])

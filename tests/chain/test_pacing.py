@@ -127,6 +127,15 @@ def test_waits_double_with_every_four_blocks_up_to_ten_seconds():
     assert wait_ms(DEVELOPMENT, 10**6, 0) == 10_000
 
 
+def test_there_is_no_waiting_for_votes_below_a_height_that_has_been_voted_for_elsewhere():
+    """Who voted on a long branch that lost must not vote again below that height, however long the others wait."""
+    stalled = Seen(height=50)
+    assert when(stalled) == SINCE + 10_000
+    assert when(stalled, voted=50) == SINCE + 200
+    assert when(stalled, voted=50, rank=2) == SINCE + 400
+    assert when(stalled, voted=40) == SINCE + 800
+
+
 @pytest.mark.parametrize("state", [SETTLED, Seen(), Seen(height=50)])
 def test_with_a_target_interval_there_is_always_a_block_to_mine(state):
     assert when(state, params=OPEN) == when(state, params=OPEN, deadline=SINCE + 5) == 0

@@ -12,7 +12,6 @@ from chain.errors import (
     Duplicate,
     Expired,
     ExpiresTooLate,
-    Forbidden,
     InsufficientBalance,
     InvalidSignature,
     WrongNetwork,
@@ -65,7 +64,7 @@ def test_two_transfers_of_one_block_see_each_other(chain: Any) -> None:
 
 def test_a_sender_below_the_minimum_balance_is_refused(chain: Any) -> None:
     chain.do("alice", Transfer(chain.address("newcomer"), DEVELOPMENT.minimum_balance - 1))
-    chain.refuse(Forbidden, "newcomer", Transfer(chain.address("bob"), 1))
+    chain.refuse(InsufficientBalance, "newcomer", Transfer(chain.address("bob"), 1))
 
 
 def test_a_validator_needs_no_balance(chain: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, NotYet
+from chain.errors import Conflict, Duplicate, Forbidden, InsufficientBalance, InvalidField, NotYet
 from chain.keys import Key
 from chain.misconduct import accuse
 from chain.params import DEVELOPMENT, NETWORKS
@@ -171,7 +171,7 @@ def test_there_is_always_one_and_never_more_than_the_network_has_room_for(new_ch
 
 def test_a_newcomer_needs_no_balance(chain: Any) -> None:
     newcomer = chain.key("without a coin")
-    chain.refuse(Forbidden, newcomer, Transfer(chain.address("bob"), 1))
+    chain.refuse(InsufficientBalance, newcomer, Transfer(chain.address("bob"), 1))
     wanted = AdmitValidator(0, newcomer.address, None, 1, ())
     chain.do("alice", signed(wanted, chain.validators[:3], chain.ids[0]))
     chain.do(newcomer, chain.dataset())

@@ -265,8 +265,7 @@ def machine(new_chain: Any, content: Any) -> type[RuleBasedStateMachine]:
         @rule(sender=people, recipient=people)
         def overdraw(self, sender: str, recipient: str) -> None:
             owned = self.chain.state.accounts[self.chain.address(sender)].balance
-            expected = InsufficientBalance if owned >= self.chain.params.minimum_balance else Forbidden
-            self.chain.refuse(expected, sender, Transfer(self.chain.address(recipient), owned + 1))
+            self.chain.refuse(InsufficientBalance, sender, Transfer(self.chain.address(recipient), owned + 1))
 
         @precondition(lambda self: self.sent)
         @rule(pick=picks)
