@@ -124,7 +124,7 @@ class TestTransactions:
             (good.data + b"\x00", 400, "invalid_encoding"),
             (b"\xfb" + b"\x00" * 8, 400, "invalid_encoding"),
             (client.prepare(Transfer(net.owner.address, 10**12), net.owner).data, 422, "insufficient_balance"),
-            (client.prepare(Transfer(net.owner.address, 1), Key(b"\x77" * 32)).data, 403, "forbidden"),
+            (client.prepare(Transfer(net.owner.address, 1), Key(b"\x77" * 32)).data, 422, "insufficient_balance"),
             (client.prepare(CancelJob(content("no job")), net.owner).data, 422, "unknown"),
             (b"\x00" * 6_000_000, 413, "request_too_large"),
         ):
