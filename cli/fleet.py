@@ -151,11 +151,6 @@ def free_ports(count: int) -> list[int]:
     return list(found)
 
 
-def read_endpoints(data: DataFolder) -> Endpoints:
-    """Where the fleet on this folder answers. Raises `runtime.settings.EndpointsError`."""
-    return Endpoints(**data.read_endpoints())
-
-
 def _children(options: FleetOptions, endpoints: Endpoints, own: brokers.Broker | None) -> Iterator[Child]:
     data = str(options.data.path)
     node = NodeClient(endpoints.node, timeout=2)

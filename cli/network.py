@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +19,11 @@ from cli.output import emit, json_option
 from runtime.files import atomic_write
 from runtime.settings import DataFolder
 
-#: Where the printed commands have the nodes of one machine listen.
+#: Where the printed commands have the nodes listen: the first one of each machine.
 FIRST_PORT = 7001
+LOOPBACK = "127.0.0.1"
+STORE = "/ip4/127.0.0.1/tcp/5001"
+BROKER = "redis://127.0.0.1:6379/0"
 GENESIS = "genesis.json"
 
 
@@ -41,6 +46,14 @@ def network() -> None:
 @click.option("--validator", "named", multiple=True, metavar="NAME=ADDRESS", help="A first validator; once for each.")
 @click.option("--validators", "count", type=click.IntRange(1), help="Make so many wallets, each in its own folder.")
 @click.option("--balance", "balances", multiple=True, metavar="WHO=AMOUNT", help="What WHO owns; once for each.")
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="[NAME=]HOST",
+    help="Where the validators' nodes are reached, or one of them; for the commands that are printed.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=FIRST_PORT, show_default=True, help="Their first port.")
 @click.option("--note", help="Anything; tells this network from others.")
 @click.option("--out", default="assay-network", show_default=True, metavar="DIR", help="Where to write it.")
 @click.option("--force", is_flag=True, help="Replace what is there; keys stay.")
@@ -50,6 +63,8 @@ def init(
     named: tuple[str, ...],
     count: int | None,
     balances: tuple[str, ...],
+    hosts: tuple[str, ...],
+    port: int,
     note: str | None,
     out: str,
     force: bool,
@@ -64,6 +79,7 @@ def init(
     assay network init
     assay network init --validator a=0x7e5f4552091a69125d5dfcb7b8c2659029395bdf --validator b=0x2b5ad5c4...
     assay network init --validators 4 --note "a trial on one machine" --out trial
+    assay network init --validators 2 --host validator-1=a.example --host validator-2=b.example
     """
     if not named and count is None:
         preset, named, count, balances, note = _ask(preset, balances, note)
@@ -82,6 +98,7 @@ def init(
     total = len(given) + len(made)
     if total > params.max_validators:
         raise click.UsageError(f"expected at most {params.max_validators} validators, found {total}")
+    places = _places([*((name, None) for name, _ in given), *made], hosts, port)
     folder.mkdir(parents=True, exist_ok=True)
     members = [
         *(Member(name, address, None) for name, address in given),
@@ -97,7 +114,7 @@ def init(
     for member in members:
         if member.folder is not None:
             atomic_write(DataFolder(member.folder).node / GENESIS, text)
-    steps = _steps(members, path)
+    steps = _steps(members, path, places, port)
     emit(
         {
             "network": params.name,
@@ -167,28 +184,64 @@ def _genesis(params: Params, members: list[Member], amounts: dict[str, str], not
     return Genesis(params.name, int(time.time() * 1000), addresses, tuple(sorted(balances.items())), note)
 
 
-def _steps(members: list[Member], path: Path) -> list[str]:
+def _places(
+    members: Sequence[tuple[str, Path | None]], hosts: tuple[str, ...], first: int
+) -> dict[str, tuple[str, int]]:
+    """Host and port of the nodes that are known, by the names of their validators: whose host was named, and where none
+    was, those of folders made here (None: made elsewhere), which are on this machine.
+
+    Nodes of one host get ports one after the other. Raises click.UsageError.
+    """
+    names = {name for name, _ in members}
+    everybody = LOOPBACK if not hosts else None
+    apart: dict[str, str] = {}
+    places: dict[str, tuple[str, int]] = {}
+    used: Counter[str] = Counter()
+    for text in hosts:
+        name, equals, host = text.rpartition("=")
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", host) or (equals and name not in names):
+            raise click.UsageError(
+                f"--host {text}: expected HOST, or NAME=HOST with the name of a validator: {', '.join(sorted(names))}"
+            )
+        if equals:
+            apart[name] = host
+        else:
+            everybody = host
+    for name, folder in members:
+        where = apart.get(name) or everybody
+        if where is None or (not hosts and folder is None):
+            continue
+        places[name] = (where, first + used[where])
+        used[where] += 1
+        if places[name][1] > 65535:
+            raise click.UsageError(f"--port {first}: expected a port that leaves room for one of each validator's node")
+    return places
+
+
+def _steps(members: list[Member], path: Path, places: dict[str, tuple[str, int]], first: int) -> list[str]:
     """The commands to run: as they stand for folders made here, with names to fill in for everybody else."""
-    local = [member for member in members if member.folder is not None]
-    steps = []
-    for index, member in enumerate(local):
-        port = FIRST_PORT + index
-        others = [FIRST_PORT + other for other in range(len(local)) if other != index]
-        peers = "".join(f" --peers http://127.0.0.1:{other}" for other in others)
+    urls = {name: f"http://{host}:{port}" for name, (host, port) in places.items()}
+    content = str(path.parent / "store") if all(host == LOOPBACK for host, _ in places.values()) else STORE
+    steps, service = [], ""
+    for member in members:
+        if member.name not in places:
+            continue
+        host, port = places[member.name]
+        where = f"--data {member.folder or 'DATA'}" + ("" if member.folder else f" --genesis {path.name}")
+        peers = "".join(f" --peers {url}" for name, url in urls.items() if name != member.name)
+        listens = "" if host == LOOPBACK else f" --host 0.0.0.0 --advertise {urls[member.name]}"
+        steps.append(f"assay node {where} --port {port}{listens}{peers}")
+        here = f"--data {member.folder or 'DATA'} --node http://{LOOPBACK}:{port} --store {content}"
+        steps.append(f"assay validator {here} --name {member.name}")
+        service = service or here
+    if any(member.name not in places for member in members):
         steps += [
-            f"assay node --data {member.folder} --port {port}{peers}",
-            f"assay validator --data {member.folder} --name {member.name} --node http://127.0.0.1:{port} --store STORE",
+            f"assay node --data DATA --genesis {path.name} --port {first} --host 0.0.0.0 "
+            f"--advertise http://HERE:{first} --peers http://ANOTHER:{first}",
+            f"assay validator --data DATA --node http://{LOOPBACK}:{first} --store {STORE} --name NAME",
         ]
-    if len(local) < len(members):
-        steps += [
-            f"assay node --data DATA --genesis {path.name} --host 0.0.0.0 --advertise http://HERE:7001 "
-            "--peers http://ANOTHER:7001",
-            "assay validator --data DATA --name NAME --store STORE",
-        ]
-    where = f"--data {local[0].folder}" if local else "--data DATA"
-    steps += [f"assay coordinator {where} --store STORE --broker REDIS"]
-    steps += [f"assay worker {where} --store STORE --broker REDIS"]
-    return steps
+    service = service or f"--data DATA --node http://{LOOPBACK}:{first} --store {STORE}"
+    return [*steps, *(f"assay {name} {service} --broker {BROKER}" for name in ("coordinator", "worker"))]
 
 
 def _tell(
@@ -208,12 +261,15 @@ def _tell(
         )
     lines += ["", f"Give {path.name} to every organisation, and compare the genesis with them by another way."]
     if apart:
-        lines.append("Each one keeps its key in DATA/wallets/NAME.json; HERE and ANOTHER are the hosts of nodes.")
+        lines.append("Each one keeps its key in DATA/wallets/NAME.json; HERE and ANOTHER: hosts of nodes.")
     lines += ["Each one runs a node and a validator; who trains, workers; who opens jobs, a coordinator:", ""]
     lines += [f"  {step}" for step in steps]
+    look = next((f" --data {member.folder}" for member in members if member.folder), "")
     lines += [
         "",
-        "STORE: Kubo's address, /ip4/127.0.0.1/tcp/5001; REDIS: redis://127.0.0.1:6379/0.",
-        "Look: assay validators list, assay chain status. Change the validators: assay validators admit, remove.",
+        "--store: a Kubo that reaches those of the others; on one machine a folder that all share will do. --broker: a "
+        "Redis.",
+        f"Look: assay validators list{look}, assay chain status{look}.",
+        "Change the validators: assay validators admit, remove.",
     ]
     return lines

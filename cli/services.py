@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from ipfs import is_kubo
 from learning import slim
 from runtime import guard, logs, settings, signals
+from runtime.endpoints import announced, url_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,17 +92,19 @@ def node(
         raise click.ClickException(
             f"no genesis at {path}: name the network's with --genesis; `assay up` makes one for this machine"
         )
-    running.run(
-        folder.path,
-        host,
-        port,
-        genesis=Genesis.from_json(path.read_text()),
-        miner=Wallets(folder.wallets).ensure(wallet).address,
-        stop=signals.stop_event(),
-        peers=peers,
-        advertise=advertise,
-        forget_conflict=forget_conflict,
-    )
+    with contextlib.ExitStack() as told:
+        running.run(
+            folder.path,
+            host,
+            port,
+            genesis=Genesis.from_json(path.read_text()),
+            miner=Wallets(folder.wallets).ensure(wallet).address,
+            stop=signals.stop_event(),
+            on_ready=lambda port: told.enter_context(announced(folder, "node", {"node": url_of(host, port)})),
+            peers=peers,
+            advertise=advertise,
+            forget_conflict=forget_conflict,
+        )
 
 
 @click.command()
@@ -123,18 +128,20 @@ def validator(data: str, log_level: str, node_url: str, store: str | None, name:
     from validators.service import ValidatorSettings, run
 
     folder = settings.DataFolder(data)
-    status = run(
-        ValidatorSettings(
-            name=name,
-            node=node_url,
-            store=store or str(folder.store),
-            wallets=folder.wallets,
-            wallet=wallet or name,
-            folder=folder.path / name,
-            cache=folder.cache(name),
-        ),
-        signals.stop_event(),
-    )
+    content = _store(store, folder)
+    with announced(folder, "validator", {"store": content}):
+        status = run(
+            ValidatorSettings(
+                name=name,
+                node=node_url,
+                store=content,
+                wallets=folder.wallets,
+                wallet=wallet or name,
+                folder=folder.path / name,
+                cache=folder.cache(name),
+            ),
+            signals.stop_event(),
+        )
     _leave(status)
 
 
@@ -144,6 +151,13 @@ def _leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _store(given: str | None, folder: settings.DataFolder) -> str:
+    """Kubo's address, or a folder in full, which is the same one from wherever it is named."""
+    if given is None:
+        return str(folder.store)
+    return given if is_kubo(given) else str(Path(given).expanduser().resolve())
 
 
 def worker_options(command: F) -> F:
@@ -199,7 +213,7 @@ def run_worker(
     fields: dict[str, object] = {
         "name": name,
         "node": node_url,
-        "store": store or str(folder.store),
+        "store": _store(store, folder),
         "broker": broker,
         "wallets": folder.wallets,
         "wallet": wallet or name,
@@ -234,17 +248,25 @@ def coordinator(
     from coordinator.settings import Settings
 
     folder = settings.DataFolder(data)
-    run(
-        Settings(
-            data=folder.path,
-            node=node_url,
-            store=store or str(folder.store),
-            broker=broker,
-            key=wallet,
-            wallets=folder.wallets,
-            host=host,
-            port=port,
-        ),
-        signals.stop_event(),
-    )
+    content = _store(store, folder)
+    with contextlib.ExitStack() as told:
+
+        def ready(port: int) -> None:
+            places = {"coordinator": url_of(host, port), "store": content, "broker": broker}
+            told.enter_context(announced(folder, "coordinator", places))
+
+        run(
+            Settings(
+                data=folder.path,
+                node=node_url,
+                store=content,
+                broker=broker,
+                key=wallet,
+                wallets=folder.wallets,
+                host=host,
+                port=port,
+            ),
+            signals.stop_event(),
+            ready,
+        )
     _leave(0)

@@ -1,9 +1,9 @@
-"""Which fleet a command talks to: the one it was told, the one whose folder it was told, or the usual one."""
+"""Which services a command talks to: those it was told, those whose folder it was told, or the usual ones."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,10 +12,10 @@ import click
 from chain.client import NodeClient
 from chain.schema import Address
 from chain.wallets import Wallets
-from cli.fleet import Endpoints, read_endpoints
 from coordinator.client import DEFAULT_URL, Client
 from ipfs import open_store
 from ipfs.store import ContentStore
+from runtime.endpoints import answering
 from runtime.settings import DEFAULT, DataFolder, EndpointsError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 NODE_URL = "http://127.0.0.1:7001"
 
 data_option = click.option(
-    "--data", default=str(DEFAULT), show_default=True, help="Data folder of the fleet to talk to."
+    "--data", default=str(DEFAULT), show_default=True, help="Data folder of the fleet, or the node, to talk to."
 )
 url_option = click.option("--url", envvar="ASSAY_URL", help="A coordinator's URL, instead of a data folder.")
 node_option = click.option("--node", envvar="ASSAY_NODE", help="A node's URL, instead of a data folder.")
@@ -33,25 +33,18 @@ store_option = click.option(
 
 
 def coordinator(data: str, url: str | None) -> Client:
-    """The coordinator at `url`, or of the fleet on `data`; at the default address where nothing was named."""
-    if url:
-        return Client(url)
-    found = _running(data)
-    return Client(found.coordinator if found else DEFAULT_URL)
+    """The coordinator at `url`, or on `data`; at the default address where nothing was named."""
+    return Client(url or _running(data, "coordinator", "--url") or DEFAULT_URL)
 
 
 def node(data: str, url: str | None) -> NodeClient:
-    """The node at `url`, or of the fleet on `data`; at the default address where nothing was named."""
-    if url:
-        return NodeClient(url)
-    found = _running(data)
-    return NodeClient(found.node if found else NODE_URL)
+    """The node at `url`, or on `data`; at the default address where nothing was named."""
+    return NodeClient(url or _running(data, "node", "--node") or NODE_URL)
 
 
 def store(data: str, where: str | None) -> ContentStore:
-    """The store at `where`, or of the fleet on `data` (the embedded one while none runs there)."""
-    found = _endpoints(data)
-    return open_store(where or (found.store if found else str(DataFolder(data).store)))
+    """The store at `where`, or of the services on `data` (the embedded one while none runs there)."""
+    return open_store(where or _answering(data).get("store") or str(DataFolder(data).store))
 
 
 def address(data: str, who: str) -> Address:
@@ -63,14 +56,21 @@ def address(data: str, who: str) -> Address:
     return Address(who.lower())
 
 
-def _running(data: str) -> Endpoints | None:
-    """The fleet on `data`. Raises `EndpointsError` where none runs on a folder that was named: whatever answers at
-    the default address is then another fleet, which nobody meant."""
-    return _endpoints(data) if Path(data) == DEFAULT else read_endpoints(DataFolder(data))
+def _running(data: str, service: str, option: str) -> str | None:
+    """Where the service on `data` answers. Raises `EndpointsError` where none runs on a folder that was named: whatever
+    answers at the default address is then another one, which nobody meant."""
+    if Path(data) == DEFAULT:
+        return _answering(data).get(service)
+    found = answering(DataFolder(data)).get(service)
+    if found is None:
+        raise EndpointsError(
+            f"no {service} runs on {data}: start it with `assay {service} --data {data}`, or name one with {option} URL"
+        )
+    return found
 
 
-def _endpoints(data: str) -> Endpoints | None:
+def _answering(data: str) -> Mapping[str, str]:
     try:
-        return read_endpoints(DataFolder(data))
+        return answering(DataFolder(data))
     except EndpointsError:
-        return None
+        return {}

@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from chain.admission import MAX_BYTES, AdmissionRefused, Proposal, propose
+from chain.client import NodeRefused
 from chain.errors import InvalidEncoding
+from chain.keys import Key
 from chain.schema import Address, to_object
 from chain.state import ValidatorSet
 from chain.state.membership import Membership
@@ -117,12 +119,12 @@ def sign(path: str, wallet: str, data: str, as_json: bool) -> None:
 
 @validators.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--wallet", default="node", show_default=True, help="Whose transaction it is: anybody's.")
+@click.option("--wallet", help="Whose transaction it is: anybody's [default: a validator's of the folder, or any].")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until the change is in a block.")
 @targets.data_option
 @targets.node_option
 @json_option
-def submit(paths: tuple[str, ...], wallet: str, wait: bool, data: str, node: str | None, as_json: bool) -> None:
+def submit(paths: tuple[str, ...], wallet: str | None, wait: bool, data: str, node: str | None, as_json: bool) -> None:
     """Send a change that a quorum has signed; several FILEs are copies of one change, signed apart.
 
     \b
@@ -134,7 +136,11 @@ def submit(paths: tuple[str, ...], wallet: str, wait: bool, data: str, node: str
         proposal = proposal.merged(_read(path))
     client = targets.node(data, node)
     payload = proposal.transaction(client.genesis_hash(), client.membership())
-    transaction = client.send(payload, Wallets(DataFolder(data).wallets).load(wallet))
+    try:
+        transaction = client.send(payload, _sender(data, wallet, client.validators()))
+    except NodeRefused as refused:
+        advice = "; name a wallet that may send with --wallet: a validator's" if refused.code == "forbidden" else ""
+        raise click.ClickException(f"{refused}{advice}") from refused
     if not wait:
         emit({"transaction": transaction}, as_json, lambda: f"sent: transaction {transaction}")
         return
@@ -145,6 +151,20 @@ def submit(paths: tuple[str, ...], wallet: str, wait: bool, data: str, node: str
         as_json,
         lambda: "\n".join([f"in block {answer['height']}: transaction {transaction}", *_pending(found)]),
     )
+
+
+def _sender(data: str, wallet: str | None, members: ValidatorSet) -> Key:
+    """Whose transaction it is. A validator may always send; others may need a balance."""
+    wallets = Wallets(DataFolder(data).wallets)
+    if wallet is None:
+        found = wallets.addresses()
+        wallet = next((name for name, address in found.items() if members.weight(address)), next(iter(found), None))
+        if wallet is None:
+            raise click.UsageError(
+                f"no wallet in {wallets.folder} to send it with: name another folder with --data, or make one with "
+                "`assay wallet new`"
+            )
+    return wallets.load(wallet)
 
 
 def _write(

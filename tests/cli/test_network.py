@@ -77,6 +77,26 @@ def test_commands_for_everybody_are_printed(init: Any) -> None:
     assert "--port 7002 --peers http://127.0.0.1:7001" in output
 
 
+def test_hosts_and_the_first_port_are_printed_as_others_reach_them(init: Any) -> None:
+    _, output = init("--validators", "3", "--host", "b.example", "--host", "validator-1=a.example", "--port", "8001")
+    data = [line.split() for line in output.splitlines() if line.startswith("  assay node")]
+    assert [words[words.index("--port") + 1] for words in data] == ["8001", "8001", "8002"]
+    urls = ["http://a.example:8001", "http://b.example:8001", "http://b.example:8002"]
+    assert [words[words.index("--advertise") + 1] for words in data] == urls
+    for words, own in zip(data, urls, strict=True):
+        assert words[words.index("--host") + 1] == "0.0.0.0"
+        assert [word for word in words if word in urls and word != own] == [url for url in urls if url != own]
+    assert "assay worker" in output
+    assert f"--store {networks.STORE}" in output, "a shared folder is for one machine"
+    assert "--node http://127.0.0.1:8001" in output, "each validator asks its own node"
+
+
+def test_of_keys_made_elsewhere_the_hosts_may_be_known(init: Any) -> None:
+    _, output = init(*NAMED[:2], "--host", "org-0=a.example")
+    assert "--port 7001 --host 0.0.0.0 --advertise http://a.example:7001" in output
+    assert "--advertise http://HERE:7001 --peers http://ANOTHER:7001" in output, "the other one's is not"
+
+
 def test_the_printed_commands_exist(init: Any) -> None:
     steps = json.loads(init("--validators", "2", NAMED[0], "--json")[1])["next"]
     for step in steps:
@@ -115,6 +135,10 @@ def test_a_network_begins_once(init: Any, tmp_path: Path) -> None:
         ([*NAMED, "--balance", "nobody=5"], "40 hexadecimal digits"),
         ([*NAMED, "--balance", f"org-0={2**63}"], "below 2^63"),
         ([*NAMED, "--note", "x" * 1001], "1000 characters"),
+        ([*NAMED, "--host", "nobody=a.example"], "the name of a validator: org-0, org-1, org-2"),
+        ([*NAMED, "--host", "a b"], "expected HOST"),
+        ([*NAMED, "--host", "http://a.example:7001"], "expected HOST"),
+        ([*NAMED, "--host", "a.example", "--port", "65534"], "room for one of each"),
     ],
 )
 def test_what_cannot_be_is_wrong_usage_and_writes_no_genesis(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli import targets
 from coordinator.client import DEFAULT_URL
+from runtime.endpoints import announced
 from runtime.settings import DEFAULT, DataFolder, EndpointsError
 
 THERE = {
@@ -19,12 +21,12 @@ THERE = {
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> str:
+def running(tmp_path: Path) -> Iterator[str]:
     """The folder of a fleet that runs."""
     folder = DataFolder(tmp_path / "data")
-    folder.path.mkdir(exist_ok=True)
-    folder.write_endpoints(THERE)
-    return str(folder.path)
+    with folder.lock():
+        folder.write_endpoints(THERE)
+        yield str(folder.path)
 
 
 def test_the_one_of_the_folder(running: str) -> None:
@@ -59,3 +61,17 @@ def test_a_folder_that_is_named_and_has_no_fleet_never_means_another_fleet(tmp_p
     store = targets.store(nowhere, None)
     assert store.name.endswith("nothing/store"), "the embedded one, with or without a fleet"
     store.close()
+
+
+def test_services_started_one_by_one_are_found_by_their_folder(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    with announced(folder, "node", {"node": "http://127.0.0.1:7003"}):
+        assert targets.node(str(folder.path), None).url == "http://127.0.0.1:7003"
+        with pytest.raises(EndpointsError, match=r"no coordinator runs on .* `assay coordinator --data .* --url URL"):
+            targets.coordinator(str(folder.path), None)
+        with announced(folder, "validator", {"store": str(tmp_path / "shared")}):
+            store = targets.store(str(folder.path), None)
+            assert store.name.endswith("shared")
+            store.close()
+    with pytest.raises(EndpointsError, match="assay node --data"):
+        targets.node(str(folder.path), None)
