@@ -95,9 +95,17 @@ class NodeClient(Transport):
         answer: dict[str, Any] = self._json("/peers")
         return answer
 
-    def add_peer(self, url: str) -> None:
-        """Have the node, which must be on this machine, connect with another one (``POST /peers``)."""
-        self._request("POST", "/peers", data=encode({"url": url}))
+    def add_peer(self, url: str, token: str) -> None:
+        """Have the node connect with another one for good; ``token``: its operator's (``POST /peers``)."""
+        self._request("POST", "/peers", data=encode({"url": url}), token=token)
+
+    def remove_peer(self, url: str, token: str) -> None:
+        """Have the node forget the address of another one, and end a connection with it (``DELETE /peers``)."""
+        self._request("DELETE", "/peers", params={"url": url}, token=token)
+
+    def forgive_peer(self, who: str, token: str) -> None:
+        """Have the node listen again to an address, or a host (``DELETE /peers/discouraged``)."""
+        self._request("DELETE", "/peers/discouraged", params={"who": who}, token=token)
 
     def params(self) -> Params:
         """The network's constants, by the name that its genesis gives; asked once.

@@ -55,8 +55,11 @@ class Transport:
         data: bytes | None = None,
         timeout: float | None = None,
         stream: bool = False,
+        token: str | None = None,
     ) -> requests.Response:
         headers = {"Accept": accept}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
         if data is not None:
             headers["Content-Type"] = CBOR
         given = {k: v for k, v in (params or {}).items() if v is not None}

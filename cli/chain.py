@@ -83,19 +83,31 @@ def log(tail: int, follow: bool, data: str, node: str | None) -> None:
 
 @chain.command()
 @click.option("--add", callback=node_urls, metavar="URL", help="Connect with this node as well, also after a restart.")
+@click.option("--remove", callback=node_urls, metavar="URL", help="Forget this address, and end a connection with it.")
+@click.option("--forgive", metavar="WHO", help="Listen again to this address, or to all of this host.")
 @targets.data_option
 @targets.node_option
 @json_option
-def peers(add: str | None, data: str, node: str | None, as_json: bool) -> None:
+def peers(
+    add: str | None, remove: str | None, forgive: str | None, data: str, node: str | None, as_json: bool
+) -> None:
     """List the nodes that the node is connected with, and those it refuses.
+
+    To change something takes the token in the node's own data folder, which only its owner can read.
 
     \b
     assay chain peers
     assay chain peers --add http://192.0.2.7:7001
+    assay chain peers --remove http://192.0.2.7:7001
+    assay chain peers --forgive 192.0.2.7
     """
     client = targets.node(data, node)
     if add is not None:
-        client.add_peer(add)
+        client.add_peer(add, targets.operator_token(data))
+    if remove is not None:
+        client.remove_peer(remove, targets.operator_token(data))
+    if forgive is not None:
+        client.forgive_peer(forgive, targets.operator_token(data))
     answer = client.peers()
 
     def human() -> str:

@@ -47,6 +47,17 @@ def store(data: str, where: str | None) -> ContentStore:
     return open_store(where or _answering(data).get("store") or str(DataFolder(data).store))
 
 
+def operator_token(data: str) -> str:
+    """What shows a node that its operator speaks, from the node's data folder."""
+    path = DataFolder(data).operator_token
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise click.ClickException(
+            f"{path}: {error.strerror}: name the node's own data folder with --data, as who runs it"
+        ) from error
+
+
 def address(data: str, who: str) -> Address:
     """An address as it is, or that of a named wallet. Raises click.UsageError and WalletError."""
     if not who.startswith(("0x", "0X")):

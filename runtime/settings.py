@@ -100,6 +100,11 @@ class DataFolder:
         """The node's database."""
         return self._folder("node")
 
+    @property
+    def operator_token(self) -> Path:
+        """The file with what the node's operator shows it; readable by its owner alone."""
+        return self.path / "node" / "operator.token"
+
     def cache(self, name: str) -> Path:
         """A cache of one process; nobody reads what somebody else wrote, so each has a name of its own."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):

@@ -27,6 +27,7 @@ from chain.errors import (
 from chain.node import api_chain, api_events, api_state, api_validators
 from chain.node.http import CBOR, Refused, answer, arguments
 from chain.node.peering import http as peers
+from chain.node.peering import operators
 from chain.node.service import Service, Unacknowledged
 from chain.transactions import Signed
 from runtime import problems
@@ -45,8 +46,8 @@ _STATUS: tuple[tuple[type[ChainError], int], ...] = (
 )
 
 
-def create_app(service: Service) -> Flask:
-    """The WSGI application of one node."""
+def create_app(service: Service, operator_token: str = "") -> Flask:
+    """The WSGI application of one node; ``operator_token``: what operators show to change something, if they may."""
     app = Flask("chain.node")
     problems.install(app)
     app.register_error_handler(ChainError, _refuse)
@@ -56,6 +57,7 @@ def create_app(service: Service) -> Flask:
     app.register_blueprint(api_validators.blueprint(service))
     app.register_blueprint(api_events.blueprint(service))
     app.register_blueprint(peers.blueprint(service, service.peers.links))
+    app.register_blueprint(operators.blueprint(service, service.peers.links, operator_token))
 
     @app.post("/transactions")
     def submit() -> Response:

@@ -15,6 +15,7 @@ from chain.node import remembering
 from chain.node.api import create_app
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
+from chain.node.peering.operators import operator_token
 from chain.node.peering.places import GREETINGS, MESSAGES
 from chain.node.peering.shell import own_url
 from chain.node.service import Service, clock
@@ -88,11 +89,16 @@ def run(
             raise
         collect_rarely()
         url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
+        if not url:
+            _log.warning(
+                "other nodes cannot reach this one: what is new it learns only by asking, every 5 s",
+                advice="name the address under which they reach it with --advertise http://HOST:PORT",
+            )
         with closing(BlockLog(data.blockchain_log, store.events)) as log:
             service = Service(node, store, log, stop, _run_id(store), url, peers)
             # Before any other thread works: making its routes parses code, and so does printing a traceback, which
             # CPython 3.11 cannot do in two threads at once ("AST constructor recursion depth mismatch", gh-106905).
-            app = create_app(service)
+            app = create_app(service, operator_token(data.operator_token))
             service.start()
             try:
                 serving.serve(

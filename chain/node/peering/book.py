@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chain.node.peering.limits import Limits
+from chain.node.peering.messages import host_of
 
 
 class Rng(Protocol):
@@ -92,9 +93,11 @@ class Book:
         found = self._addresses.get(url)
         return found is not None and found.trusted
 
-    def remove(self, url: str) -> None:
-        """Forget an address."""
-        self._addresses.pop(url, None)
+    def remove(self, url: str) -> bool:
+        """Forget an address; whether it was known."""
+        found = self._addresses.pop(url, None)
+        self.changes += found is not None
+        return found is not None
 
     def answered(self, url: str) -> None:
         """A node of this network is there."""
@@ -149,9 +152,16 @@ class Book:
         while len(self._discouraged) > self._limits.discouraged:
             self._discouraged.popitem(last=False)
 
-    def forgive(self, who: str) -> None:
-        """The operator wants it back."""
-        self.changes += self._discouraged.pop(who, None) is not None
+    def forgive(self, who: str) -> list[str]:
+        """The operator wants it back: an address, or a host with all that came from there; who is forgiven."""
+        forgiven = [each for each in self._discouraged if _concerns(each, who)]
+        for each in forgiven:
+            del self._discouraged[each]
+        found = self._addresses.get(who)
+        if found is not None:
+            found.next_try = 0
+        self.changes += len(forgiven)
+        return forgiven
 
     def refusal(self, who: str, now: int) -> Discouraged | None:
         """Why ``who`` is refused, if it is."""
@@ -165,3 +175,9 @@ class Book:
     def discouraged(self) -> dict[str, Discouraged]:
         """All that are refused."""
         return dict(self._discouraged)
+
+
+def _concerns(refused: str, who: str) -> bool:
+    """Whether a name under which somebody is refused (``URL``, ``from HOST``, ``URL from HOST``) is of ``who``."""
+    url, _, host = refused.rpartition("from ")
+    return who != "" and who in (refused, host, url.strip(), host_of(url.strip() or host))

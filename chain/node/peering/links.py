@@ -18,7 +18,7 @@ from typing import Annotated
 from chain import schema
 from chain.errors import ChainError
 from chain.node.peering.codec import NAMES, PATHS, decode, encode, limit_of
-from chain.node.peering.messages import ANSWERS, Answer, Hello, Message, Request
+from chain.node.peering.messages import ANSWERS, Answer, Hello, Message, Request, host_of
 from chain.node.peering.peer import PeerRefused
 from chain.node.peering.pool import Pool
 from chain.node.peering.posting import Poster, Unanswered
@@ -363,8 +363,3 @@ class Links:
 def message_class(name: str) -> type[Message] | None:
     """The class of messages posted to ``/p2p/<name>``."""
     return NAMES.get(name)
-
-
-def host_of(url: str) -> str:
-    """The host that an address names."""
-    return url.partition("://")[2].rpartition(":")[0]

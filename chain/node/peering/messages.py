@@ -60,6 +60,11 @@ def url_of(text: str) -> str:
     return found
 
 
+def host_of(url: str) -> str:
+    """The host that an address names."""
+    return url.partition("://")[2].rpartition(":")[0]
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a node's head is, and what its state says of finality: what the choice between branches looks at."""

@@ -190,6 +190,14 @@ class Peering(Dialling):
         self.sync.gone(peer)
         self._dropped(peer.id, reason)
 
+    def remove(self, url: str) -> bool:
+        """An operator wants no connection with it: its address is forgotten; whether it was known."""
+        known = self.book.remove(url)
+        peer = self.peers.get(url)
+        if peer is not None:
+            self._end(peer, "the operator removed it")
+        return known or peer is not None
+
     def overview(self) -> list[PeerView]:
         """The peers, for operators."""
         return [peer.view() for peer in list(self.peers.values())]

@@ -85,6 +85,14 @@ class Peers:
                 self._store.set_meta(KEY, json.dumps([*kept, url]))
         self.peering.add(url)
 
+    def remove(self, url: str) -> bool:
+        """An operator's peer, or an address that was heard of, no more; whether it was known."""
+        kept = self._kept()
+        if url in kept:
+            with self._store.write():
+                self._store.set_meta(KEY, json.dumps([each for each in kept if each != url]))
+        return self.peering.remove(url) or url in kept
+
     def _kept(self) -> list[str]:
         return list(json.loads(self._store.meta(KEY) or "[]"))
 

@@ -21,6 +21,7 @@ from chain.schema import Address
 from chain.transactions import Transfer
 from cli import services
 from cli.chain import chain
+from runtime.settings import DataFolder
 
 CBOR = "application/vnd.ipld.dag-cbor"
 
@@ -32,6 +33,7 @@ class Running:
     client: NodeClient
     stop: threading.Event
     thread: threading.Thread
+    folder: Path
 
     @property
     def url(self) -> str:
@@ -45,7 +47,11 @@ class Running:
         return list(requests.get(f"{self.url}/peers", timeout=5).json()["peers"])
 
     def add(self, other: Running) -> None:
-        requests.post(f"{self.url}/peers", json={"url": other.url}, timeout=5).raise_for_status()
+        self.client.add_peer(other.url, self.token)
+
+    @property
+    def token(self) -> str:
+        return DataFolder(self.folder).operator_token.read_text().strip()
 
     def end(self) -> None:
         self.stop.set()
@@ -74,7 +80,7 @@ def start(tmp_path: Path, network: Genesis) -> Iterator[Start]:
         thread = threading.Thread(target=run, args=arguments, kwargs={"peers": urls, **options})
         thread.start()
         assert ready.wait(20)
-        nodes.append(Running(NodeClient(f"http://127.0.0.1:{ports[0]}", timeout=5), stop, thread))
+        nodes.append(Running(NodeClient(f"http://127.0.0.1:{ports[0]}", timeout=5), stop, thread, tmp_path / name))
         return nodes[-1]
 
     yield begin
@@ -265,24 +271,6 @@ def test_messages_need_a_token(start):
     assert answer.status_code == 404
     answer = requests.post(f"{a.url}/p2p/hello", data=b"\xa0", headers={"Content-Type": CBOR}, timeout=5)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_encoding")
-
-
-@pytest.mark.parametrize("given", [{}, {"url": 1}, {"url": "http://x/"}, {"url": "http://X:1"}, {"url": "http://x:99999"}])
-def test_an_operators_address_is_checked(start, given):
-    a = start("a")
-    assert requests.post(f"{a.url}/peers", json=given, timeout=5).status_code == 400
-
-
-def test_operators_add_and_list_peers_on_the_command_line(start):
-    a, b = start("a"), start("b")
-    shown = CliRunner().invoke(chain, ["peers", "--add", f"{a.url}/", "--node", b.url])
-    assert shown.exit_code == 0, shown.output
-    wait(lambda: len(b.peers()) == 1)
-    shown = CliRunner().invoke(chain, ["peers", "--node", b.url])
-    assert f"this node is reached at {b.url}" in shown.output
-    assert a.url in shown.output
-    assert b.client.peers()["peers"][0]["peer"] == a.url
-    assert "peers       1" in CliRunner().invoke(chain, ["status", "--node", b.url]).output
 
 
 @pytest.mark.parametrize(
