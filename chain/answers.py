@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import requests
 
-from chain.schema import from_object
+from chain.errors import InvalidEncoding
+from chain.schema import Range, from_object
+from runtime import strict_json
 
 T = TypeVar("T")
 Status = Literal["pending", "included", "final", "dropped"]
@@ -111,34 +113,67 @@ class EventPage:
 def problem_of(response: requests.Response) -> dict[str, Any]:
     """The problem document of a refusal, whatever the body is."""
     try:
-        problem = response.json()
+        problem = strict_json.loads(response.content)
     except ValueError:
         problem = None
     if isinstance(problem, dict):
         return problem
-    return {"code": "unknown", "detail": response.text[:500] or response.reason}
+    return {"code": "unknown", "detail": response.content[:500].decode(errors="replace") or response.reason}
 
 
 def to_view(cls: type[T], answer: Mapping[str, Any]) -> View[T]:
     """A view from the answer that carries it. Raises ``InvalidEncoding``."""
-    return View(
-        value=from_object(cls, answer["value"]),
-        height=answer["height"],
-        head=answer["head"],
-        final_height=answer["final_height"],
-        final=answer["final"],
-    )
+    place = from_object(_Place, {name: answer[name] for name in _PLACE if name in answer})
+    value = from_object(cls, answer.get("value"))
+    return View(value, place.height, place.head, place.final_height, place.final)
 
 
 def to_event(event: Mapping[str, Any]) -> NodeEvent:
-    """An event from its JSON form."""
-    known = {"seq", "height", "block", "kind", "undone", "time"}
-    return NodeEvent(
-        seq=event["seq"],
-        height=event["height"],
-        block=event["block"],
-        kind=event["kind"],
-        undone=event["undone"],
-        time=event["time"],
-        fields={k: v for k, v in event.items() if k not in known},
-    )
+    """An event from its JSON form. Raises ``InvalidEncoding``."""
+    head = from_object(_Event, {name: event[name] for name in _EVENT if name in event})
+    fields = {name: value for name, value in event.items() if name not in _EVENT}
+    if not all(value is None or type(value) in (str, int) for value in fields.values()):
+        raise InvalidEncoding("an event whose fields are texts, integers and nulls", "others")
+    return NodeEvent(head.seq, head.height, head.block, head.kind, head.undone, head.time, fields)
+
+
+def to_page(answer: Mapping[str, Any]) -> EventPage:
+    """A page of events from its JSON form. Raises ``InvalidEncoding``."""
+    found = from_object(_Page, {name: answer[name] for name in _PAGE if name in answer})
+    events = answer.get("events")
+    if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+        raise InvalidEncoding("a list of events", "something else", "events")
+    return EventPage(tuple(map(to_event, events)), found.next, found.run, found.head, found.height, found.final_height)
+
+
+_Height = Annotated[int, Range(0)]
+
+
+@dataclass(frozen=True)
+class _Place:
+    height: _Height
+    head: str
+    final_height: _Height
+    final: bool
+
+
+@dataclass(frozen=True)
+class _Event:
+    seq: int
+    height: _Height
+    block: str
+    kind: str
+    undone: bool
+    time: int
+
+
+@dataclass(frozen=True)
+class _Page:
+    next: int
+    run: str
+    head: str
+    height: _Height
+    final_height: _Height
+
+
+_PLACE, _EVENT, _PAGE = (tuple(cls.__dataclass_fields__) for cls in (_Place, _Event, _Page))

@@ -25,10 +25,10 @@ from chain.answers import (
     TransactionRefused,
     View,
     WaitTimeout,
-    to_event,
-    to_view,
+    to_page,
 )
 from chain.encoding import encode
+from chain.errors import InvalidEncoding
 from chain.keys import Key
 from chain.params import NETWORKS, Genesis, Params
 from chain.schema import Hash, from_object
@@ -69,8 +69,7 @@ class NodeClient(Transport):
 
     def chain(self) -> dict[str, Any]:
         """Height, head, justified and final block, work, pending, params (``GET /chain``)."""
-        answer: dict[str, Any] = self._json("/chain")
-        return answer
+        return self._json("/chain")
 
     def ready(self) -> bool:
         """The node answers and has its chain loaded."""
@@ -82,18 +81,23 @@ class NodeClient(Transport):
 
     def genesis(self) -> Genesis:
         """The network's genesis; its block's hash is :meth:`genesis_hash`."""
-        return Genesis.from_bytes(self._request("GET", "/genesis", accept=CBOR).content)
+        try:
+            return Genesis.from_bytes(self._request("GET", "/genesis", accept=CBOR).content)
+        except InvalidEncoding as error:
+            raise self.strange("/genesis", f"no genesis ({error})") from error
 
     def genesis_hash(self) -> str:
         """Hash of the genesis block, which every transaction names; asked once."""
         if self._genesis_hash is None:
-            self._genesis_hash = str(self.chain()["genesis"])
+            found = self.chain().get("genesis")
+            if type(found) is not str:
+                raise self.strange("/chain", "no hash of the genesis block")
+            self._genesis_hash = found
         return self._genesis_hash
 
     def peers(self) -> dict[str, Any]:
         """Nodes that this one is connected with, addresses it knows, peers it refuses (``GET /peers``)."""
-        answer: dict[str, Any] = self._json("/peers")
-        return answer
+        return self._json("/peers")
 
     def add_peer(self, url: str, token: str) -> None:
         """Have the node connect with another one for good; ``token``: its operator's (``POST /peers``)."""
@@ -113,7 +117,7 @@ class NodeClient(Transport):
         Raises :class:`NodeUnavailable` for a network that this program does not know.
         """
         if self._params is None:
-            network = str(self.chain()["network"])
+            network = str(self.chain().get("network"))
             if network not in NETWORKS:
                 raise NodeUnavailable(f"the node at {self.url} serves network {network!r}, which is unknown here")
             self._params = NETWORKS[network]
@@ -121,13 +125,11 @@ class NodeClient(Transport):
 
     def block(self, block: int | str) -> dict[str, Any] | None:
         """One block by height or hash, as JSON; None if there is none."""
-        answer: dict[str, Any] | None = self._json_or_none(f"/blocks/{block}")
-        return answer
+        return self._json_or_none(f"/blocks/{block}")
 
     def blocks(self, limit: int = 20, cursor: int | None = None) -> dict[str, Any]:
         """``{"blocks": [...], "next": height|None}``, newest first, from height ``cursor`` downwards."""
-        answer: dict[str, Any] = self._json("/blocks", {"limit": limit, "cursor": cursor})
-        return answer
+        return self._json("/blocks", {"limit": limit, "cursor": cursor})
 
     def raw_block(self, block: int | str) -> bytes | None:
         """``Block.encode()`` of the block with this height or hash."""
@@ -229,11 +231,11 @@ class NodeClient(Transport):
         return self._page(Job, "/jobs", {"state": state, "order": order, "limit": limit, "cursor": cursor})
 
     def validators(self) -> ValidatorSet:
-        return to_view(ValidatorSet, self._object("/validators")).value
+        return self._seen(ValidatorSet, self._object("/validators"), "/validators").value
 
     def membership(self) -> Membership:
         """The set in force, the change under way, who is admitted, and what admissions must be signed for."""
-        return to_view(Membership, self._object("/membership")).value
+        return self._seen(Membership, self._object("/membership"), "/membership").value
 
     def misconduct(self) -> list[Misconduct]:
         """Who was slashed and why, by address."""
@@ -241,16 +243,22 @@ class NodeClient(Transport):
 
     def evidence(self) -> list[ReportMisconduct]:
         """Contradictions that this node has caught and the chain does not have yet: sign one and send it."""
-        items = self._object("/evidence")["items"]
-        return [from_object(ReportMisconduct, report) for report in items]
+        items = self._items(self._object("/evidence"), "/evidence")
+        try:
+            return [from_object(ReportMisconduct, report) for report in items]
+        except InvalidEncoding as error:
+            raise self.strange("/evidence", f"no reports ({error})") from error
 
     def escrowed(self, address: str) -> int:
         """What open jobs hold of the rewards that the address has offered."""
-        return int(self._object(f"/accounts/{address}")["escrowed"])
+        found = self._object(f"/accounts/{address}").get("escrowed")
+        if type(found) is not int:
+            raise self.strange("/accounts", "no amount in escrow")
+        return found
 
     def finality(self) -> View[Finality]:
         """What is justified and final by the head's own state; ``head`` and ``height`` say which head that is."""
-        return to_view(Finality, self._object("/finality"))
+        return self._seen(Finality, self._object("/finality"), "/finality")
 
     # ------------------------------------------------------------------ transactions
 
@@ -290,8 +298,7 @@ class NodeClient(Transport):
 
     def transaction(self, transaction: str) -> dict[str, Any] | None:
         """``{transaction, status, height, block, kind, sender, expires, payload}``, or None."""
-        answer: dict[str, Any] | None = self._json_or_none(f"/transactions/{_segment(transaction)}")
-        return answer
+        return self._json_or_none(f"/transactions/{_segment(transaction)}")
 
     def wait_transaction(
         self, transaction: str, until: Literal["included", "final"] = "included", timeout: float = 30
@@ -312,12 +319,13 @@ class NodeClient(Transport):
                 timeout=wait + self.timeout,
             )
             if last is not None:
-                if last["status"] == "dropped":
-                    raise TransactionRefused(transaction, str(last["code"]), str(last["reason"]))
-                if last["status"] == "final" or (until == "included" and last["status"] == "included"):
+                status = last.get("status")
+                if status == "dropped":
+                    raise TransactionRefused(transaction, str(last.get("code")), str(last.get("reason")))
+                if status == "final" or (until == "included" and status == "included"):
                     return last
             if time.monotonic() >= deadline:
-                status = "unknown" if last is None else last["status"]
+                status = "unknown" if last is None else last.get("status")
                 raise WaitTimeout(f"transaction {transaction} is {status}, not {until}, after {timeout} s", last)
 
     # ------------------------------------------------------------------ events
@@ -330,14 +338,10 @@ class NodeClient(Transport):
         answer = self._json(
             "/events", {"after": after, "wait": f"{wait:.3f}", "limit": limit}, timeout=wait + self.timeout
         )
-        return EventPage(
-            events=tuple(to_event(event) for event in answer["events"]),
-            next=answer["next"],
-            run=answer["run"],
-            head=answer["head"],
-            height=answer["height"],
-            final_height=answer["final_height"],
-        )
+        try:
+            return to_page(answer)
+        except InvalidEncoding as error:
+            raise self.strange("/events", f"no events ({error})") from error
 
     def follow(
         self, stop: threading.Event, after: int | None = None, wait: float = POLL_SECONDS

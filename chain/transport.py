@@ -12,6 +12,7 @@ import requests
 from chain.answers import NodeRefused, NodeUnavailable, Page, T, View, problem_of, to_view
 from chain.encoding import decode
 from chain.errors import InvalidEncoding
+from runtime import strict_json
 
 CBOR = "application/vnd.ipld.dag-cbor"
 #: Bytes of the largest answer that is read.
@@ -90,10 +91,21 @@ class Transport:
             raise NodeUnavailable(f"the node at {self.url} cannot answer {path} now: {problem.get('detail')}")
         raise NodeRefused(response.status_code, problem)
 
-    def _json(self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
-        return self._request("GET", path, params=params, timeout=timeout).json()
+    def _json(
+        self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> dict[str, Any]:
+        response = self._request("GET", path, params=params, timeout=timeout)
+        try:
+            answer = strict_json.loads(response.content)
+        except ValueError as error:
+            raise self.strange(path, f"no JSON ({error})") from error
+        if not isinstance(answer, dict):
+            raise self.strange(path, f"a {type(answer).__name__}")
+        return answer
 
-    def _json_or_none(self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None) -> Any:
+    def _json_or_none(
+        self, path: str, params: Mapping[str, Any] | None = None, timeout: float | None = None
+    ) -> dict[str, Any] | None:
         try:
             return self._json(path, params, timeout)
         except NodeRefused as refused:
@@ -106,10 +118,26 @@ class Transport:
         try:
             answer = decode(response.content, MAX_ANSWER)
         except InvalidEncoding as error:
-            raise NodeUnavailable(f"the node at {self.url} answered {path} with no DAG-CBOR: {error}") from error
+            raise self.strange(path, f"no DAG-CBOR ({error})") from error
         if not isinstance(answer, dict):
-            raise NodeUnavailable(f"the node at {self.url} answered {path} with a {type(answer).__name__}")
+            raise self.strange(path, f"a {type(answer).__name__}")
         return answer
+
+    def strange(self, path: str, what: str) -> NodeUnavailable:
+        """The error for an answer that no node of ours gives: something else listens at its address."""
+        return NodeUnavailable(f"the node at {self.url} answered {path} with {what}")
+
+    def _items(self, answer: Mapping[str, Any], path: str) -> list[dict[str, Any]]:
+        items = answer.get("items")
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise self.strange(path, "no list of items")
+        return items
+
+    def _seen(self, cls: type[T], answer: Mapping[str, Any], path: str) -> View[T]:
+        try:
+            return to_view(cls, answer)
+        except InvalidEncoding as error:
+            raise self.strange(path, f"no {cls.__name__} ({error})") from error
 
     def _view(self, cls: type[T], path: str) -> View[T] | None:
         try:
@@ -118,7 +146,7 @@ class Transport:
             if refused.status == 404:
                 return None
             raise
-        return to_view(cls, answer)
+        return self._seen(cls, answer, path)
 
     def _views(self, cls: type[T], path: str, params: Mapping[str, Any] | None = None) -> list[View[T]]:
         found: list[View[T]] = []
@@ -126,10 +154,15 @@ class Transport:
         while True:
             page = self._page(cls, path, {**(params or {}), "limit": PAGE, "cursor": cursor})
             found.extend(page.views)
-            cursor = page.next
+            before, cursor = cursor, page.next
             if cursor is None:
                 return found
+            if cursor == before:
+                raise self.strange(path, "a page that leads nowhere")
 
     def _page(self, cls: type[T], path: str, params: Mapping[str, Any]) -> Page[T]:
         answer = self._object(path, params)
-        return Page(tuple(to_view(cls, {**answer, **item}) for item in answer["items"]), answer["next"])
+        items, following = self._items(answer, path), answer.get("next")
+        if following is not None and type(following) is not str:
+            raise self.strange(path, "no cursor")
+        return Page(tuple(self._seen(cls, {**answer, **item}, path) for item in items), following)

@@ -18,6 +18,7 @@ from chain.finality import may_follow
 from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, from_object, to_object
 from chain.transactions import VoteCheckpoint
+from runtime import strict_json
 from runtime.files import FILES, Files, atomic_write
 
 _FORMAT = 1
@@ -133,7 +134,7 @@ class VoteFile:
                 "voted may start an empty one"
             ) from None
         with self._explained():
-            found = json.loads(data)
+            found = strict_json.loads(data)
             if not isinstance(found, dict) or found.keys() != {"format", "validator", "vote"}:
                 raise ValueError("expected the fields format, validator and vote")
             if found["format"] != _FORMAT:

@@ -22,11 +22,18 @@ from typing import Any
 from chain.errors import WalletError
 from chain.keys import ORDER, Key
 from chain.schema import Address
+from runtime import strict_json
 
 ITERATIONS = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-f]{40})")
 _MAX_BYTES = 64 * 1024
+#: What a keystore may ask for before its password is known to be right: rounds of PBKDF2; of scrypt bytes of memory
+#: (128 n r), work (n r p) and width (r p). Geth's costliest take 262,144 rounds; 2^28 bytes, 2^21 and 8.
+MAX_ROUNDS = 2_000_000
+MAX_SCRYPT_BYTES = 2**28
+MAX_SCRYPT_WORK = 2**22
+MAX_SCRYPT_WIDTH = 128
 
 
 def generate() -> Key:
@@ -40,9 +47,11 @@ def generate() -> Key:
 def open_keystore(path: Path, password: str) -> Key:
     """The key of any V3 keystore (PBKDF2 or scrypt). Raises WalletError."""
     content = _read_keystore(path)
+    _check_stretching(content, path)
     try:
         key = Key(_keyfile().decode_keyfile_json(content, password.encode()))
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+    # The library asserts and takes apart what it has not looked at.
+    except (ValueError, TypeError, KeyError, NotImplementedError, AssertionError, AttributeError) as error:
         raise WalletError(
             "the keystore's password", f"one that does not open it ({error})", str(path)
         ) from error
@@ -163,12 +172,37 @@ def _read_keystore(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise WalletError("a wallet that can be read", str(error), str(path)) from error
     try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        content = strict_json.loads(data)
+    except ValueError as error:
         raise WalletError("an Ethereum V3 keystore", "a file that is no JSON", str(path)) from error
     if not isinstance(content, dict) or content.get("version") != 3:
         raise WalletError("an Ethereum V3 keystore", "a JSON file of another kind", str(path))
     return content
+
+
+def _check_stretching(content: dict[str, Any], path: Path) -> None:
+    """Whether deriving the key takes seconds and not days; whoever wrote the file chose the numbers."""
+    crypto = next((value for name, value in content.items() if name.lower() == "crypto"), None)
+    fields = {name.lower(): value for name, value in crypto.items()} if isinstance(crypto, dict) else {}
+    params = fields.get("kdfparams")
+    numbers = {name.lower(): value for name, value in params.items()} if isinstance(params, dict) else {}
+    wanted = {"pbkdf2": ("c", "dklen"), "scrypt": ("n", "r", "p", "dklen")}.get(str(fields.get("kdf")), ())
+    found = [numbers.get(name) for name in wanted]
+    if not wanted or not all(type(value) is int and value > 0 for value in found):
+        raise WalletError("a keystore with PBKDF2 or scrypt and their numbers", "another kind of file", str(path))
+    *cost, length = (int(value or 0) for value in found)
+    if len(cost) == 1:
+        affordable = cost[0] <= MAX_ROUNDS
+    else:
+        n, r, p = cost
+        affordable = 128 * n * r <= MAX_SCRYPT_BYTES and n * r * p <= MAX_SCRYPT_WORK and r * p <= MAX_SCRYPT_WIDTH
+    if not affordable or not 32 <= length <= 64:
+        raise WalletError(
+            f"a keystore that opens with at most {MAX_ROUNDS} rounds of PBKDF2, or with scrypt in {MAX_SCRYPT_BYTES} "
+            f"bytes, a work of {MAX_SCRYPT_WORK} and a width of {MAX_SCRYPT_WIDTH}; its derived key has 32 to 64 bytes",
+            ", ".join(f"{name} = {str(value)[:20]}" for name, value in zip(wanted, found, strict=True)),
+            str(path),
+        )
 
 
 def _address_of(content: dict[str, Any], path: Path) -> Address:

@@ -17,6 +17,7 @@ from chain.params import NETWORKS, Genesis
 from chain.schema import Address, Hash, from_object
 from chain.state import ValidatorSet
 from cli.output import emit, json_option, micro
+from runtime import strict_json
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -111,8 +112,8 @@ def _known(text: str, found: Certificate) -> tuple[list[ValidatorSet], Hash | No
     if not path.is_file():
         raise ValueError(f"--validators {text}: expected a file, or addresses (0x and 40 hex digits) with commas")
     try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        document = strict_json.loads(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path}: expected JSON with validators, found something else ({error})") from error
     if isinstance(document, dict) and "balances" in document:
         chain = _chain_of(Genesis.from_json(path.read_bytes()))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
+
+from runtime import strict_json
 
 
 def parse_estimator(text: str, params: tuple[str, ...]) -> dict[str, Any]:
@@ -34,8 +35,8 @@ def _row(text: str) -> Any:
     stripped = text.strip()
     if stripped.startswith(("{", "[")):
         try:
-            return json.loads(stripped, parse_constant=_no_json)
-        except (ValueError, RecursionError) as error:
+            return strict_json.loads(stripped)
+        except ValueError as error:
             raise click.UsageError(f"row {text!r} is no JSON: {error}") from error
     parts = [part.strip() for part in stripped.split(",")]
     if all("=" in part for part in parts):
@@ -46,19 +47,15 @@ def _row(text: str) -> Any:
 def parse_value(text: str) -> Any:
     """JSON where it is some, else the text itself; NaN and Infinity, which JSON does not have, are text."""
     try:
-        return json.loads(text, parse_constant=_no_json)
-    except (ValueError, RecursionError):
+        return strict_json.loads(text)
+    except ValueError:
         return text
-
-
-def _no_json(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def _json_object(text: str, what: str) -> dict[str, Any]:
     try:
-        found = json.loads(text, parse_constant=_no_json)
-    except (ValueError, RecursionError) as error:
+        found = strict_json.loads(text)
+    except ValueError as error:
         raise click.UsageError(f"{what}: expected a JSON object: {error}") from error
     if not isinstance(found, dict):
         raise click.UsageError(f"{what}: expected a JSON object, found {type(found).__name__}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from cli import targets
 from cli.certificate import describe, version_of
 from cli.estimators import parse_rows
 from cli.output import emit, json_option, table
+from runtime import strict_json
 
 
 @click.group()
@@ -151,8 +151,8 @@ def _rows_of(path: Path) -> list[Any]:
     """The rows of a CSV file with headings, a Parquet file or a JSON array; an empty cell is null."""
     if path.suffix == ".json":
         try:
-            found = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError) as error:
+            found = strict_json.loads(path.read_text(encoding="utf-8-sig"))
+        except ValueError as error:
             raise click.UsageError(f"{path} is no JSON: {error}") from error
         if not isinstance(found, list):
             raise click.UsageError(f"{path}: expected a JSON array of rows, found {type(found).__name__}")

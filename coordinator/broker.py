@@ -6,7 +6,6 @@ Queues and heartbeats are named by the network, so that several may share a brok
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from coordinator.scheduler import Task
+from runtime import strict_json
 from runtime.broker import client_url
 
 
@@ -99,10 +99,10 @@ class Broker:
 def _worker(value: bytes | None) -> Worker | None:
     """Anybody who reaches the broker can write a heartbeat: what is none is passed over."""
     try:
-        found = json.loads(value or b"null")
+        found = strict_json.loads(value or b"null")
         texts = str(found["address"]), str(found["name"]), str(found["environment"])
         return Worker(*texts, since=int(found.get("since", 0)))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

@@ -161,8 +161,7 @@ class Client(Transport):
         return self._call("GET", f"/api/v1/datasets/{name}", form=DatasetDocument)
 
     def datasets(self) -> list[DatasetDocument]:
-        pages = self._pages("/api/v1/datasets", DatasetList)
-        return [item for page in pages for item in page["datasets"]]
+        return list(self._pages("/api/v1/datasets", "datasets", DatasetList))
 
     def register_model(
         self,
@@ -190,11 +189,10 @@ class Client(Transport):
         return self._call("POST", "/api/v1/models", body=body, form=ModelAccepted)
 
     def models(self) -> list[ModelDocument]:
-        return [item for page in self._pages("/api/v1/models", ModelList) for item in page["models"]]
+        return list(self._pages("/api/v1/models", "models", ModelList))
 
     def versions(self, model: str) -> list[VersionDocument]:
-        pages = self._pages(f"/api/v1/models/{model}/versions", VersionList)
-        return [item for page in pages for item in page["versions"]]
+        return list(self._pages(f"/api/v1/models/{model}/versions", "versions", VersionList))
 
     def version(self, model: str, number: int) -> VersionDocument:
         return self._call("GET", f"/api/v1/models/{model}/versions/{number}", form=VersionDocument)
@@ -213,8 +211,7 @@ class Client(Transport):
 
     def jobs(self, state: str | None = None) -> list[JobDocument]:
         """All jobs, newest first; `state` one of the states, or "open"."""
-        pages = self._pages("/api/v1/jobs", JobList, {"state": state} if state else {})
-        return [item for page in pages for item in page["jobs"]]
+        return list(self._pages("/api/v1/jobs", "jobs", JobList, {"state": state} if state else {}))
 
     def cancel(self, job: str) -> TransactionAccepted:
         """Cancel a job that has no candidate yet."""

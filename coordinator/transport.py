@@ -7,6 +7,8 @@ from typing import IO, Any, Self, TypeVar, cast
 
 import requests
 
+from runtime import strict_json
+
 #: Streams send a heartbeat every 15 s; silence for three of them means that the connection is dead.
 STREAM_SILENCE = 45.0
 
@@ -111,20 +113,20 @@ class Transport:
 
     def _json(self, response: requests.Response) -> dict[str, Any]:
         try:
-            document = response.json()
+            document = strict_json.loads(response.content)
         except ValueError:
             document = None
         if not isinstance(document, dict):
             raise CoordinatorUnavailable(
-                self.url, f"status {response.status_code} and not a JSON object: {response.text[:200]!r}"
+                self.url, f"status {response.status_code} and not a JSON object: {response.content[:200]!r}"
             )
         return document
 
     def _problem(self, response: requests.Response) -> Problem:
         document = self._json(response)
-        errors = [
-            (str(item.get("field", "")), str(item.get("message", ""))) for item in document.get("errors", [])
-        ]
+        given = document.get("errors")
+        items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+        errors = [(str(item.get("field", "")), str(item.get("message", ""))) for item in items]
         code = str(document.get("code") or document.get("type") or "")
         title = str(document.get("title", response.reason))
         return Problem(response.status_code, title, str(document.get("detail", "")), code, errors)
@@ -135,15 +137,21 @@ class Transport:
             raise self._problem(response)
         return cast(_D, self._json(response))
 
-    def _pages(self, path: str, form: type[_D], query: Mapping[str, str] | None = None) -> Iterator[_D]:
+    def _pages(self, path: str, name: str, form: type[Any], query: Mapping[str, str] | None = None) -> Iterator[Any]:
+        """The items under `name` of all pages."""
         cursor: str | None = None
         while True:
             paging = {"cursor": cursor} if cursor else {}
-            page = self._call("GET", path, query=dict(query or {}) | paging, form=form)
-            yield page
-            cursor = cast("dict[str, Any]", page)["next"]
+            page = cast("dict[str, Any]", self._call("GET", path, query=dict(query or {}) | paging, form=form))
+            items = page.get(name)
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise CoordinatorUnavailable(self.url, f"its answer to {path} has no list of {name}")
+            yield from items
+            before, cursor = cursor, page.get("next")
             if cursor is None:
                 return
+            if cursor == before:
+                raise CoordinatorUnavailable(self.url, f"a page of {path} leads nowhere")
 
     def _stream(self, path: str, last: str | None) -> Iterator[tuple[str | None, str]]:
         """(id, data) of each Server-Sent Event until the stream ends. The format:

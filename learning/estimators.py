@@ -167,7 +167,7 @@ def _plan(spec: Mapping[str, Any] | str) -> Plan:
 
 def _read(spec: Mapping[str, Any] | str) -> dict[str, Any]:
     if isinstance(spec, str):
-        if len(spec.encode()) > MAX_SPEC_BYTES:
+        if len(spec.encode(errors="surrogatepass")) > MAX_SPEC_BYTES:
             raise InvalidSpec(f"the estimator's spec is larger than {MAX_SPEC_BYTES} bytes")
         if not spec.lstrip().startswith("{"):
             return {"class": spec.strip()}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime import strict_json
 from runtime.files import atomic_write
 
 #: Where data lies unless ``--data`` says otherwise.
@@ -129,7 +130,7 @@ class DataFolder:
     def read_endpoints(self) -> dict[str, Any]:
         """Where the services answer.  Raises :class:`EndpointsError`."""
         try:
-            found = json.loads(self.endpoints.read_bytes())
+            found = strict_json.loads(self.endpoints.read_bytes())
         except FileNotFoundError:
             raise EndpointsError(
                 f"no {self.endpoints}: start a fleet with `assay up --data {self.path}`, or name its --data"

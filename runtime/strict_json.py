@@ -1,4 +1,5 @@
-"""JSON as RFC 8259 has it, from people we do not know: no NaN, and no more nesting than a document can need.
+"""JSON as RFC 8259 has it, from people we do not know: no NaN, no halves of a surrogate pair, which no file, log or
+answer could hold, and no more nesting than a document can need.
 
 Python's decoder recurses on the C stack, and the limit that stops it may be gone: a library under the key files
 (py_ecc) sets the recursion limit to 100,000 for the whole process, at which a body of brackets ends it by a stack
@@ -15,6 +16,7 @@ from typing import Any
 MAX_DEPTH = 32
 
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]|\\u[dD][89a-fA-F]")
 _BRACKET = re.compile(r"[\[\]{}]")
 
 
@@ -23,7 +25,10 @@ def loads(text: str | bytes, **options: Any) -> Any:
     decoded = text.decode() if isinstance(text, bytes) else text
     if depth_of(decoded) > MAX_DEPTH:
         raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
-    return json.loads(decoded, **{"parse_constant": _refuse, **options})
+    value = json.loads(decoded, **{"parse_constant": _refuse, **options})
+    if _SURROGATE.search(decoded):
+        json.dumps(value, ensure_ascii=False).encode()  # raises UnicodeEncodeError, which is a ValueError
+    return value
 
 
 def depth_of(text: str) -> int:

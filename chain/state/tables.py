@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 import immutables
 
-from chain.encoding import list_head, read_raw, write_raw
+from chain.encoding import list_head, read_raw, shown, write_raw
 from chain.errors import InvalidEncoding
 from chain.packing import NULL, pack, pack_text
-from chain.schema import Hash, read, write
+from chain.schema import Hash, Range, read, write
 from chain.state.attested import Attested
 from chain.state.electorate import Admission, Engagements, PendingSet, Phases, Slashed
 from chain.state.objects import Account, Dataset, Finality, Job, Link, Model, ValidatorSet, Version, Voter
@@ -97,6 +97,16 @@ def _typed(table: Table[T], value: Any) -> T:
             raise InvalidEncoding(f"values of type {table.type.__name__}", type(value).__name__, table.name)
         return value
     return read(table.type, value)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """What a snapshot holds beside its format and the tables."""
+
+    digest: Hash
+    height: Annotated[int, Range(0)]
+    time: Annotated[int, Range(0)]
+    genesis: Hash
 
 
 @dataclass(frozen=True)
@@ -248,19 +258,15 @@ class State:
         found = read_raw(data, len(data))
         if not isinstance(found, dict) or found.get("format") != _SNAPSHOT_FORMAT:
             raise InvalidEncoding(f"a state's snapshot of format {_SNAPSHOT_FORMAT}", "something else")
+        head = read(_Snapshot, {name: found.get(name) for name in _Snapshot.__annotations__})
+        given = found.get("tables")
+        if not isinstance(given, dict) or not all(isinstance(rows, dict) for rows in given.values()):
+            raise InvalidEncoding("a map of tables, each a map", shown(given), "tables")
         tables = {
-            name: immutables.Map(
-                {key: _typed(table, value) for key, value in found["tables"].get(name, {}).items()}
-            )
+            name: immutables.Map({key: _typed(table, value) for key, value in given.get(name, {}).items()})
             for name, table in TABLES.items()
         }
-        return cls(
-            digest=Hash(found["digest"]),
-            height=found["height"],
-            time=found["time"],
-            genesis=Hash(found["genesis"]),
-            tables=immutables.Map(tables),
-        )
+        return cls(head.digest, head.height, head.time, head.genesis, immutables.Map(tables))
 
 
 EMPTY: Final = State(

@@ -50,7 +50,9 @@ def load(data: bytes) -> tuple[Model, Plan]:
     """The model and the plan an artifact names. Raises InvalidArtifact for anything that is not a whole model."""
     header, arrays = unpack(data)
     task = header.get("task")
-    if task not in {CLASSIFICATION, REGRESSION} or not isinstance(header.get("estimator"), str):
+    if not isinstance(task, str) or task not in {CLASSIFICATION, REGRESSION} or not isinstance(
+        header.get("estimator"), str
+    ):
         raise InvalidArtifact(f"expected an estimator and a task, came the task {str(task)[:40]!r}")
     try:
         plan = parse_spec(header["estimator"], task)

@@ -71,7 +71,7 @@ def unpack(data: bytes) -> tuple[dict[str, Any], Arrays]:
         raise InvalidArtifact(f"expected one metadata entry {_KEY!r}, came {_short(metadata)}")
     if len(outer) > MAX_ARRAYS + 1:
         raise InvalidArtifact(f"an artifact has at most {MAX_ARRAYS} arrays, came {len(outer) - 1}")
-    header = _object(metadata[_KEY].encode(), "header")
+    header = _object(metadata[_KEY], "header")
     if header.get("format") != FORMAT or header.get("version") != VERSION:
         came = _short([header.get("format"), header.get("version")])
         raise InvalidArtifact(f"expected format {FORMAT!r} version {VERSION}, came {came}")
@@ -101,7 +101,7 @@ def _array(name: str, entry: Mapping[str, Any]) -> npt.NDArray[Any]:
     return array
 
 
-def _object(text: bytes, what: str) -> dict[str, Any]:
+def _object(text: str | bytes, what: str) -> dict[str, Any]:
     try:
         value = strict_json.loads(text)
     except ValueError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 
 import pytest
+import requests
 
 from chain.client import EventPage, NodeClient, NodeEvent, NodeRefused, NodeUnavailable
+from chain.encoding import encode
 from chain.finality import VoteCheckpoint
 from chain.keys import Key
 from chain.schema import Hash
@@ -106,3 +108,43 @@ class TestPreparing:
         assert client.url == "http://127.0.0.1:1"
         with pytest.raises(NodeUnavailable, match="no node answers"):
             client.chain()
+
+
+class Hostile(NodeClient):
+    """Answers everything with the same bytes."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.body = body
+
+    def _request(self, *_: object, **__: object) -> requests.Response:
+        response = requests.Response()
+        response.status_code, response._content = 200, self.body
+        return response
+
+
+PLACE = {"height": 1, "head": "h", "final_height": 1}
+
+
+class TestStrangeAnswers:
+    """Something else listens at the node's address: the client says so, whatever comes."""
+
+    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"[" * 5000, b'"\\ud800"', b'{"genesis": 1}'])
+    def test_of_json(self, body: bytes):
+        for ask in ("genesis_hash", "events", "params"):
+            with pytest.raises(NodeUnavailable):
+                getattr(Hostile(body), ask)()
+
+    @pytest.mark.parametrize(
+        "answer", [[], {}, {"items": 1}, {"items": [1]}, {"value": 1}, {**PLACE, "value": {}, "final": 1}, PLACE]
+    )
+    def test_of_dag_cbor(self, answer: object):
+        client = Hostile(encode(answer))
+        for ask in (client.finality, client.validators, client.membership, client.evidence, client.datasets,
+                    client.genesis, lambda: client.job_view("x"), lambda: client.escrowed("0x")):  # fmt: skip
+            with pytest.raises(NodeUnavailable):
+                ask()
+
+    def test_a_list_that_never_ends_is_not_read_for_ever(self):
+        with pytest.raises(NodeUnavailable, match="nowhere"):
+            Hostile(encode({**PLACE, "items": [], "next": "a"})).datasets()

@@ -113,3 +113,20 @@ def test_opening_a_wallet_leaves_the_recursion_limit_as_it_was(tmp_path: Path) -
         "assert sys.getrecursionlimit() == before, sys.getrecursionlimit()"
     )
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("kdf", "changes"),
+    [
+        ("pbkdf2", {"c": 10**12}), ("pbkdf2", {"c": True}), ("pbkdf2", {"c": -1}), ("pbkdf2", {"c": 1.5}),
+        ("pbkdf2", {"dklen": 2**31}), ("pbkdf2", {"dklen": 0}), ("pbkdf2", {"prf": "hmac-md5"}), ("pbkdf2", {"prf": 1}),
+        ("scrypt", {"n": 2**30}), ("scrypt", {"r": 2**20}), ("scrypt", {"p": 2**24}), ("scrypt", {"n": None}),
+    ],
+)  # fmt: skip
+def test_a_keystore_cannot_ask_for_days_of_hashing(tmp_path: Path, kdf: str, changes: dict[str, object]) -> None:
+    content = Account.encrypt(bytes(range(1, 33)), "password", kdf=kdf, iterations=2)
+    content["crypto"]["kdfparams"].update(changes)
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(WalletError):
+        open_keystore(path, "password")

@@ -36,7 +36,7 @@ def test_an_estimator_is_a_class_with_parameters_or_json(text: str, params: tupl
         (RIDGE, ("alpha",), "expected NAME=VALUE"),
         (RIDGE, ("=5",), "expected NAME=VALUE"),
         ("{", (), "expected a JSON object"),
-        ('{"alpha": NaN}', (), "NaN is no JSON"),
+        ('{"alpha": NaN}', (), "NaN is not JSON"),
         ("{" * 100_000, (), "expected a JSON object"),
         ('{"class": "x"}', ("alpha=1",), "--param goes with a class name"),
     ],

@@ -80,7 +80,7 @@ def test_what_the_detail_says_already_is_not_said_twice() -> None:
     assert str(Problem(400, "Bad Request", "name: too long", errors=[("name", "too long")])) == "name: too long (400)"
 
 
-@pytest.mark.parametrize("text", [b"<html>", b"[]", b"", b"\xff"])
+@pytest.mark.parametrize("text", [b"<html>", b"[]", b"", b"\xff", b"[" * 5000])
 def test_an_answer_that_is_no_json_object_is_no_coordinator_s(serve, text: bytes) -> None:
     with Client(serve(lambda _: (200, "text/html", text))) as client, pytest.raises(CoordinatorUnavailable):
         client.chain()
@@ -122,6 +122,18 @@ def test_lists_are_read_to_their_end(serve) -> None:
 
     with Client(serve(answer)) as client:
         assert [model["name"] for model in client.models()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("page", [{}, {"models": 1, "next": None}, {"models": [1], "next": None}])
+def test_a_page_without_its_list_is_no_coordinator_s(serve, page: dict[str, Any]) -> None:
+    with Client(serve(lambda _: as_json(page))) as client, pytest.raises(CoordinatorUnavailable):
+        client.models()
+
+
+def test_a_list_that_never_ends_is_not_read_for_ever(serve) -> None:
+    page = {"models": [{"name": "a"}], "next": "a"}
+    with Client(serve(lambda _: as_json(page))) as client, pytest.raises(CoordinatorUnavailable, match="nowhere"):
+        client.models()
 
 
 def test_readiness_is_an_answer_also_while_something_is_missing(serve) -> None:

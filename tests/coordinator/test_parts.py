@@ -301,6 +301,8 @@ def test_workers_are_seen_by_their_heartbeats_and_nonsense_is_passed_over(valkey
         client.set(f"{ours}:0x01", json.dumps(document), ex=15)
         client.set(f"{ours}:0x02", "nonsense", ex=15)
         client.set(f"{ours}:0x03", "[]", ex=15)
+        client.set(f"{ours}:0x05", json.dumps(document)[:-1] + ', "since": 1e999}', ex=15)
+        client.set(f"{ours}:0x06", "[" * 100_000, ex=15)
         client.set(f"{theirs}:0x04", json.dumps({**document, "address": "0x04"}), ex=15)
     broker = Broker(valkey)
     assert [worker.address for worker in broker.workers(GENESIS)] == ["0x01"]

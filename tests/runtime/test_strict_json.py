@@ -19,6 +19,16 @@ def test_what_is_not_is_refused(text: str | bytes) -> None:
         strict_json.loads(text)
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"\\uDC00\\ud800": 1}', '["\ud800"]', '"\\ud83dx\\ude00"'])
+def test_half_a_surrogate_pair_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        strict_json.loads(text)
+
+
+def test_a_whole_surrogate_pair_is_one_character() -> None:
+    assert strict_json.loads('"\\ud83d\\ude00"') == "\U0001f600"
+
+
 @pytest.mark.parametrize("open_", ["[", '{"a":'])
 def test_depth_is_refused_before_the_stack_is_used_whatever_the_recursion_limit(open_: str) -> None:
     limit = sys.getrecursionlimit()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chain.encoding import encode
+from chain.encoding import decode, encode
 from chain.errors import InvalidEncoding
 from chain.state import Account, State
 from chain.state.tables import ACCOUNTS, EMPTY, IDS, Draft
@@ -117,6 +117,16 @@ def test_a_snapshot_comes_back_equal(registered: Any) -> None:
 def test_what_is_no_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidEncoding):
         State.from_snapshot(data)
+
+
+@pytest.mark.parametrize("field", ["digest", "height", "time", "genesis", "tables"])
+@pytest.mark.parametrize("value", [None, -1, "x", [], {"accounts": 1}])
+def test_a_snapshot_with_a_strange_field_is_refused(registered: Any, field: str, value: object) -> None:
+    whole = decode(registered.state.snapshot(), 1 << 24)
+    with pytest.raises(InvalidEncoding):
+        State.from_snapshot(encode({**whole, field: value}))
+    with pytest.raises(InvalidEncoding):
+        State.from_snapshot(encode({name: each for name, each in whole.items() if name != field}))
 
 
 def test_a_job_s_change_is_encoded_once_in_a_block(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:

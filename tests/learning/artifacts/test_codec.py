@@ -156,6 +156,8 @@ def changed(artifact: bytes, **fields: Any) -> bytes:
     ("fields", "words"),
     [
         ({"task": "clustering"}, "task"),
+        ({"task": {"classification": 1}}, "task"),
+        ({"task": ["classification"]}, "task"),
         ({"estimator": '{"class":"os.system","params":{}}'}, "os.system"),
         ({"estimator": ' {"class":"sklearn.linear_model.Ridge","params":{}}'}, "task"),
         ({"estimator": '{"class": "sklearn.linear_model.LogisticRegression"}'}, "canonically"),

@@ -1,0 +1,160 @@
+"""`make fuzz`: all decoders with a million inputs each, all routes with ten thousand; or parts of that.
+
+    python -m tests.fuzz                         # all of it: an hour and more
+    python -m tests.fuzz chain content           # the decoders of two rooms
+    python -m tests.fuzz peers/codec.hello --inputs 20000 --seed 7
+    python -m tests.fuzz peers/codec.hello --seed 7 --at 4711   # one input again, with the traceback
+    python -m tests.fuzz routes --requests 500   # node, coordinator and sockets
+    python -m tests.fuzz list
+
+Exit status: 0 nothing found, 1 something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from runtime import numeric
+
+numeric.pin()  # before anything imports numpy
+
+from tests.fuzz import campaign, decoders  # noqa: E402
+from tests.fuzz.mutate import generator, make  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+ROUTES = ("node", "peer-routes", "coordinator", "sockets")
+#: Seconds without a next input after which a decoder counts as hanging.
+HANGS = 60.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__, add_help=True,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("parts", nargs="*", help="decoders, a room, a decoder's name, routes, or one of its parts")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="for each decoder")
+    parser.add_argument("--requests", type=int, default=10_000, help="for each route")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--at", type=int, help="this input of this decoder alone")
+    parser.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    campaign.quiet()
+    if options.child:
+        return _child(options.parts[0], options.seed, options.inputs, Path(options.child))
+    if options.parts == ["list"]:
+        print("\n".join([*(one.name for one in decoders.everything()), *ROUTES]))
+        return 0
+    if options.at is not None:
+        return _once(options.parts[0], options.seed, options.at)
+    names, routes = _chosen(options.parts)
+    print(f"seed {options.seed}: {len(names)} decoders with {options.inputs:,} inputs each, "
+          f"{', '.join(routes) or 'no routes'} with {options.requests:,} requests a route", flush=True)  # fmt: skip
+    begun = time.monotonic()
+    found = _decoders(names, options.seed, options.inputs, options.jobs)
+    for part in routes:
+        found += _routes(part, options.seed, options.requests)
+    print(f"{found} found in {(time.monotonic() - begun) / 60:.1f} minutes")
+    return 1 if found else 0
+
+
+def _chosen(parts: list[str]) -> tuple[list[str], list[str]]:
+    """Names of decoders and of the parts with routes."""
+    everything = [one.name for one in decoders.everything()]
+    if not parts:
+        return everything, list(ROUTES)
+    names: list[str] = []
+    routes: list[str] = []
+    for part in parts:
+        matching = [name for name in everything if part in ("decoders", name) or name.startswith(f"{part}/")]
+        if not matching and part not in ("routes", *ROUTES):
+            raise SystemExit(f"no part {part!r}: expected decoders, one of {', '.join(decoders.GROUPS)}, a decoder's "
+                             f"name (PART=list shows them), routes, or one of {', '.join(ROUTES)}")  # fmt: skip
+        names += matching
+        routes += ROUTES if part == "routes" else [part] if part in ROUTES else []
+    return names, routes
+
+
+def _decoders(names: list[str], seed: int, inputs: int, jobs: int) -> int:
+    found = 0
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        for result in pool.map(partial(_watched, seed=seed, inputs=inputs), names):
+            print(result, flush=True)
+            for one in result.findings:
+                print(one, flush=True)
+            found += len(result.findings)
+    return found
+
+
+def _watched(name: str, seed: int, inputs: int) -> campaign.Result:
+    """A campaign in a process of its own, so that a crash or an endless loop is a finding too."""
+    with tempfile.TemporaryDirectory(prefix="assay-fuzz-") as folder:
+        place, answer = Path(folder) / "at", Path(folder) / "result"
+        place.write_bytes(bytes(8))
+        command = [sys.executable, "-m", "tests.fuzz", name, "--seed", str(seed), "--inputs", str(inputs), "--child",
+                   folder]  # fmt: skip
+        process = subprocess.Popen(command, cwd=ROOT)
+        last, since = -1, time.monotonic()
+        while True:
+            try:
+                process.wait(1.0)
+                break
+            except subprocess.TimeoutExpired:
+                number = int.from_bytes(place.read_bytes(), "little")
+                if number != last:
+                    last, since = number, time.monotonic()
+                elif time.monotonic() - since > HANGS:
+                    process.kill()
+                    process.wait()
+        if process.returncode == 0:
+            return campaign.undescribe(json.loads(answer.read_text()))
+        number = int.from_bytes(place.read_bytes(), "little")
+        what = f"no end after {HANGS:.0f} s" if process.returncode == -9 else f"exit status {process.returncode}"
+        data = make(generator(seed, name, number), decoders.find(name).examples)
+        return campaign.Result(name, findings=[campaign.Finding(name, seed, number, what, data)])
+
+
+def _child(name: str, seed: int, inputs: int, folder: Path) -> int:
+    import mmap
+
+    with (folder / "at").open("r+b") as file, mmap.mmap(file.fileno(), 8) as place:
+
+        def now_at(number: int) -> None:
+            place[:] = number.to_bytes(8, "little")
+
+        result = campaign.run(decoders.find(name), seed, range(inputs), now_at=now_at)
+    (folder / "result").write_text(json.dumps(campaign.describe(result)))
+    return 0
+
+
+def _once(name: str, seed: int, number: int) -> int:
+    """One input again, with all that is known of it."""
+    decoder = decoders.find(name)
+    data = make(generator(seed, name, number), decoder.examples)
+    print(f"{name}, seed {seed}, input {number}: {len(data)} bytes\n{data.hex()}\n{data[:2000]!r}")
+    outcome, wrong = campaign.judge(decoder, data)
+    print(f"{outcome}; {wrong or 'nothing wrong'}")
+    if not wrong:
+        return 0
+    decoder.holds(decoder.decode(data), data)  # the traceback
+    return 1
+
+
+def _routes(part: str, seed: int, requests: int) -> int:
+    """The tests of these routes, at full length."""
+    environment = {**os.environ, "ASSAY_FUZZ_REQUESTS": str(requests), "ASSAY_FUZZ_SEED": str(seed)}
+    test = f"tests/fuzz/test_{part.replace('-', '_')}.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "--timeout=0", test]
+    return int(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
