@@ -8,7 +8,7 @@ from typing import Any
 from chain import schema
 from chain.blocks import Block
 from chain.errors import InvalidEncoding, InvalidSignature
-from chain.node.peering import links
+from chain.node.peering import links, posting
 from chain.node.peering.codec import NAMES, decode, encode
 from chain.node.peering.links import Greeting
 from chain.node.peering.messages import (
@@ -63,7 +63,7 @@ def _decode(kind: type[Message], data: bytes) -> Message:
 
 
 def _refusal(data: bytes) -> str:
-    return str(links._refusal(409, data))
+    return str(posting._refusal(409, data))
 
 
 def decoders() -> list[Decoder]:
@@ -86,7 +86,7 @@ def decoders() -> list[Decoder]:
         Decoder("peers/messages.url_of", lambda data: url_of(as_text(data)),
                 (Example(b"http://127.0.0.1:7001/"), Example(b"https://[::1]:443")), (InvalidEncoding,),
                 ("chain.node.peering.messages.url_of",), lambda value, data: url_of(value) == value),
-        Decoder("peers/links.refusal", _refusal,
+        Decoder("peers/posting.refusal", _refusal,
                 json(b'{"type":"about:blank","title":"Conflict","status":409,"detail":"no","code":"other_network"}'),
                 (), ()),
     ]  # fmt: skip
