@@ -68,7 +68,8 @@ class NodeClient(Transport):
     # ------------------------------------------------------------------ the chain
 
     def chain(self) -> dict[str, Any]:
-        """Height, head, justified and final block, work, pending, params (``GET /chain``)."""
+        """Height, head, justified and final block, work, params; what waits, ``pending`` and, checkpoint votes apart,
+        ``pending_votes`` (``GET /chain``)."""
         return self._json("/chain")
 
     def ready(self) -> bool:

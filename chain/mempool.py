@@ -87,6 +87,17 @@ class Mempool:
         return iter(self._waiting.values())
 
     @property
+    def transactions(self) -> int:
+        """How many of them are no votes on checkpoints."""
+        return len(self) - self.checkpoint_votes
+
+    @property
+    def checkpoint_votes(self) -> int:
+        """How many of them are votes on checkpoints. One that came too late for its block waits until its sender votes
+        anew: a chain whose work is final stands still, and holds it."""
+        return self._taken.get((VoteCheckpoint.kind, None), (0, 0))[0]
+
+    @property
     def size(self) -> int:
         """Bytes of all transactions."""
         return self._size
@@ -156,7 +167,8 @@ class Mempool:
     def _count(self, signed: Signed, sign: int) -> None:
         group, size = _group(signed), sign * len(signed.data)
         self._size += size
-        for key in ((group, signed.sender), (group, None), (signed.body.kind, signed.sender)):
+        kind = signed.body.kind
+        for key in ((group, signed.sender), (group, None), (kind, signed.sender), (kind, None)):
             number, total = self._taken.get(key, (0, 0))
             if number + sign:
                 self._taken[key] = (number + sign, total + size)

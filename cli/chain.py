@@ -27,6 +27,7 @@ def chain() -> None:
 def status(data: str, node: str | None, as_json: bool) -> None:
     """Height, head, what is justified and final, what is pending."""
     answer = targets.node(data, node).chain()
+    votes = answer["pending_votes"]
 
     def human() -> str:
         lines = [
@@ -34,7 +35,7 @@ def status(data: str, node: str | None, as_json: bool) -> None:
             f"head        {answer['height']}  {answer['head']}",
             f"justified   {answer['justified']['height']}  {answer['justified']['hash']}",
             f"final       {answer['final']['height']}  {answer['final']['hash']}",
-            f"pending     {answer['pending']}",
+            f"pending     {answer['pending']}" + (f", and {votes} votes on blocks" if votes else ""),
             f"peers       {answer['peers']}",
         ]
         return "\n".join(lines)

@@ -14,6 +14,7 @@ from chain.voting import VoteFile
 from chain.wallets import Wallets
 from ipfs import open_store
 from runtime import guard, numeric
+from runtime.files import FILES, Files
 from runtime.logs import get_logger
 from validators.attester import Attester
 from validators.ballots import Ballots
@@ -109,16 +110,21 @@ def _follow(
         _consider(voter, stop)
 
 
-def _vote_file(settings: ValidatorSettings, key: Key) -> VoteFile:
-    """The key's vote file, made the first time: the marker beside the key tells a new key from a lost file."""
+def _vote_file(settings: ValidatorSettings, key: Key, files: Files = FILES) -> VoteFile:
+    """The key's vote file, made the first time: the marker beside the key tells a new key from a lost file. It is on
+    the disk before the file is handed out, and so before the key's first vote: else a crash could lose both."""
     path = settings.folder / "checkpoints.json"
     marker = settings.wallets / f".{settings.wallet}.voted"
-    if not marker.exists() and not path.exists():
-        made = VoteFile(path, key.address, create=True)
+    new = not marker.exists() and not path.exists()
+    made = VoteFile(path, key.address, create=new, files=files)
+    try:
         marker.touch()
-        return made
-    marker.touch()
-    return VoteFile(path, key.address)
+        files.sync(marker)
+        files.sync(marker.parent)
+    except BaseException:
+        made.close()
+        raise
+    return made
 
 
 def _consider(voter: CheckpointVoter, stop: threading.Event) -> None:

@@ -71,6 +71,19 @@ def test_a_transaction_waits_once(transfers: list[Signed]) -> None:
     assert (len(pool), pool.size, pool.get(transfers[0].id)) == (0, 0, None)
 
 
+def test_checkpoint_votes_are_counted_apart(transfers: list[Signed], signed_of: SignedOf) -> None:
+    pool = _pool()
+    links = [VoteCheckpoint(GENESIS, 0, Hash("cd" * 32), height) for height in (1, 2)]
+    votes = [signed_of(link, key) for key in (ALICE, BOB) for link in links]
+    for signed in [*transfers[:3], *votes]:
+        pool.add(signed, NOW, _valid)
+    assert (len(pool), pool.transactions, pool.checkpoint_votes) == (7, 3, 4)
+    pool.remove([votes[0].id, transfers[0].id])
+    assert (len(pool), pool.checkpoint_votes) == (5, 3)
+    pool.remove([vote.id for vote in votes])
+    assert (len(pool), pool.checkpoint_votes) == (2, 0)
+
+
 def test_what_is_invalid_does_not_get_in(transfers: list[Signed]) -> None:
     pool, first = _pool(), transfers[0]
     forged = Signed(first.body, transfers[1].signature)

@@ -9,8 +9,24 @@ from typing import Any
 import pytest
 
 from chain.voting import VoteFileError
+from chain.wallets import Wallets
+from runtime.files import Files
 from validators import service
 from validators.service import ValidatorSettings
+
+
+class Disk(Files):
+    """The system's disk, which remembers what was synced, and fails at one file."""
+
+    def __init__(self) -> None:
+        self.synced: list[Path] = []
+        self.broken: Path | None = None
+
+    def sync(self, path: Path) -> None:
+        if path == self.broken:
+            raise OSError("no disk")
+        super().sync(path)
+        self.synced.append(path)
 
 
 def test_four_of_them_adopt_a_job_and_make_it_final(network: Any) -> None:
@@ -40,12 +56,30 @@ def test_a_key_that_voted_does_not_vote_without_its_file(network: Any, tmp_path:
         service.run(settings_of(network, tmp_path), threading.Event())
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_that_a_key_votes_is_on_the_disk_before_it_can(tmp_path: Path, again: bool) -> None:
+    key, wallets = Wallets(tmp_path / "wallets").create("a"), tmp_path / "wallets"
+    settings = ValidatorSettings("a", "", "", wallets, "a", tmp_path / "a", tmp_path / "cache")
+    settings.folder.mkdir()
+    marker = wallets / ".a.voted"
+    if again:  # a crash has lost the marker, and left the file
+        service._vote_file(settings, key).close()
+        marker.unlink()
+    disk = Disk()
+    service._vote_file(settings, key, disk).close()
+    assert disk.synced[-2:] == [marker, wallets]
+
+    marker.unlink()
+    disk.broken = marker
+    with pytest.raises(OSError, match="no disk"):
+        service._vote_file(settings, key, disk)
+    service._vote_file(settings, key).close()  # and it is not left locked
+
+
 @pytest.mark.parametrize("thread", ["_judge", "_follow"])
 def test_when_judging_or_following_ends_the_service_ends_and_says_why(
     network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, thread: str
 ) -> None:
-    from chain.wallets import Wallets
-
     Wallets(network.folder / "wallets").ensure(f"another-{thread}")
 
     def ends(*_: object) -> None:

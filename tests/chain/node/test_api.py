@@ -131,7 +131,7 @@ class TestTransactions:
             response = requests.post(f"{served.url}/transactions", data=data, headers={"Content-Type": CBOR}, timeout=5)
             assert problem(response) == (status, code), response.text
         after = client.chain()
-        assert (after["head"], after["pending"]) == (before["head"], 0)
+        assert (after["head"], after["pending"], after["pending_votes"]) == (before["head"], 0, 0)
 
     def test_repeated_after_inclusion_changes_nothing(self, served, net):
         signed = served.client.prepare(Transfer(net.validators[0].address, 5), net.owner)
