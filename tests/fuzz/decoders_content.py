@@ -8,7 +8,7 @@ from typing import Any
 from chain.encoding import Link as ChainLink
 from chain.encoding import encode
 from ipfs.cid import DAG_CBOR, DAG_PB, Cid, cid_of, decode_cid, parse_cid
-from ipfs.dag import links_of, list_directory, stat
+from ipfs.dag import links_of, stat
 from ipfs.errors import ContentError, ContentMissing, InvalidCid
 from ipfs.reader import Limits, Source, decode_file_node, read_range
 from ipfs.unixfs import (
@@ -101,8 +101,6 @@ def decoders() -> list[Decoder]:
         Decoder("content/dag.links_of.dag-pb", lambda data: links_of(cid_of(DAG_PB, data), data),
                 protobuf(file, folder), (ContentError,), ("ipfs.dag.links_of",)),
         Decoder("content/dag.stat", _rooted(DAG_PB, stat), protobuf(file, folder, inline), (ContentError,), ()),
-        Decoder("content/dag.list_directory", _rooted(DAG_PB, list_directory), protobuf(folder), (ContentError,),
-                ("ipfs.dag.list_directory",)),
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("runtime", "chain", "ipfs", "learning", "workers", "validators", "coordinator", "cli")
 _NAME = re.compile(
     r"(decode|parse|read|from|load|unpack|open|restore|recover|signer|links_of|problem_of|url_of|to_view|to_event|"
-    r"to_page|check|describe|list_directory|verify|depth_of)(_|$|s$)|(to|url|links|problem|depth)_"
+    r"to_page|check|describe|verify|depth_of)(_|$|s$)|(to|url|links|problem|depth)_"
 )
 _FROM_OUTSIDE = re.compile(r"\b(bytes|str|BinaryIO|Path|object|Any|Mapping|dict|list|Response)\b")
 #: What looks like a decoder and is none, or is run by one, and why.
@@ -31,6 +31,7 @@ EXCUSED = {
     "ipfs.store.ContentStore.open": "a protocol",
     "learning.canonical.to_canonical": "writes",
     "learning.tables.load_table": "read_table and a comparison with the manifest",
+    "runtime.endpoints.url_of": "writes",
     "runtime.files.Files.read": "a path of ours",
     "validators.audit.check_chain": "composes the client and Block.decode",
     "workers.context.open_session": "composes learning's readers",
