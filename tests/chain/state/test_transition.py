@@ -10,7 +10,8 @@ import pytest
 from chain.errors import Duplicate, InsufficientBalance, NotYet
 from chain.params import DEVELOPMENT, Genesis
 from chain.schema import Address
-from chain.state import KINDS, BlockDraft, check, genesis_state, next_deadline
+from chain.state import KINDS, BlockDraft, accounts, check, genesis_state, next_deadline
+from chain.state.tables import IDS
 from chain.transactions import PAYLOADS, ClaimPartition, Transfer
 
 
@@ -114,3 +115,16 @@ def test_every_field_of_the_genesis_tells_networks_apart(change: dict[str, Any])
     genesis = Genesis("development", 1, (Address("0x" + "11" * 20),), ((Address("0x" + "22" * 20), 5),), "a note")
     other = replace(genesis, **change)
     assert genesis_state(genesis, DEVELOPMENT).digest != genesis_state(other, DEVELOPMENT).digest
+
+
+def test_a_draft_that_only_checks_looks_through_no_ids(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node makes one for every few transactions that come in; blocks alone forget."""
+    registered.do("alice", Transfer(registered.address("bob"), 1))
+    old = registered.state.table(IDS)
+    draft = registered.draft(after=3_600_001)
+    monkeypatch.setattr(accounts, "forget_ids", lambda context: pytest.fail("asked while checking"))
+    draft.add(registered.sign("alice", Transfer(registered.address("bob"), 1), expires=registered.time + 3_700_000))
+    monkeypatch.undo()
+    left = draft.finish()[0].table(IDS)
+    assert len(left) == 1
+    assert not set(left) & set(old)
