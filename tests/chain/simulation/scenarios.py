@@ -11,6 +11,7 @@ from chain.rules import ALL_RULES, Rules
 from chain.schema import Address, Hash
 from chain.state import State
 from chain.transactions import AdmitValidator, Payload, Stake, Unstake
+from tests.chain.simulation.jobs import busy, check_jobs
 from tests.chain.simulation.liars import Liars
 from tests.chain.simulation.members import Member, Weather
 from tests.chain.simulation.strangers import Majority, pester
@@ -90,8 +91,12 @@ def everyday(seed: int, rules: Rules = ALL_RULES) -> World:
     for _ in range(rng.choice([0, 0, 1, 3])):
         member = world.members[rng.choice(names)]
         world.after(rng.randrange(30, 1_400), lambda member=member: pester(world, rng, member))
+    working = random.Random(seed ^ 0x10B5)
+    if working.random() < 0.4:
+        busy(world, working)
     world.run(1_700)
     finish(cast)
+    check_jobs(world.members.values())
     return world
 
 
