@@ -24,19 +24,17 @@ from tests.fleet.members import Member, Process, payer, url, validator_of
 from tests.fleet.namespaces import Switches
 
 READY_WITHIN = 120.0
-AGREE_WITHIN = 60.0
+AGREE_WITHIN = 120.0
+#: Seconds after which everybody is asked where they stand though nobody said anything new.
+LOOK = 1.0
 #: What no honest node has any reason to say of another, or of itself.
 NEVER = ("peer discouraged", "the node stops", "could not be dealt with", "Traceback")
 
-Told = dict[int, dict[str, Any]]
-
 
 class Watch:
-    """Follows every node: where it stands now, and which blocks it ever called final."""
+    """Follows every node: when it has something new, and which blocks it ever called final."""
 
     def __init__(self, members: Sequence[Member]) -> None:
-        self.now: Told = {}
-        """The newest ``GET /chain`` of each that answers."""
         self.finals: dict[int, dict[str, set[int]]] = {}
         """Height, block, and who called it final."""
         self._changed = threading.Condition()
@@ -46,13 +44,6 @@ class Watch:
         ]
         for thread in self._threads:
             thread.start()
-
-    def until(self, so: Callable[[Told], bool], seconds: float, why: Callable[[], str] = str) -> None:
-        """Wait until what the nodes say is so; fails after `seconds`, and says `why`."""
-        with self._changed:
-            if self._changed.wait_for(lambda: so(self.now), seconds):
-                return
-        raise AssertionError(f"not within {seconds} s: {why()}")
 
     def news(self, seconds: float) -> None:
         """Wait until somebody says something new, or for so long."""
@@ -68,13 +59,14 @@ class Watch:
     def _follow(self, number: int, where: str) -> None:
         client = NodeClient(where, timeout=5)
         for _ in client.follow(self._stop, wait=5):
-            with contextlib.suppress(NodeError):
+            try:
                 chain = client.chain()
-                with self._changed:
-                    self.now[number] = chain
-                    final = chain["final"]
-                    self.finals.setdefault(final["height"], {}).setdefault(final["hash"], set()).add(number)
-                    self._changed.notify_all()
+            except NodeError:
+                continue  # it has gone since; when it is back there is a page
+            with self._changed:
+                final = chain["final"]
+                self.finals.setdefault(final["height"], {}).setdefault(final["hash"], set()).add(number)
+                self._changed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -215,36 +207,35 @@ class Network:
 
     def settle(self, whose: Collection[int], seconds: float = AGREE_WITHIN) -> None:
         """Wait until these members have one head and all that they know of is final."""
-        assert self.watch is not None
 
-        def settled(now: Told) -> bool:
-            said = [now.get(number) for number in whose]
-            same = len({(each["head"], each["final"]["hash"]) if each else None for each in said}) == 1
-            return same and all(each and each["settled"] for each in said)
+        def settled() -> bool:
+            said = [self.at(number) for number in whose]
+            same = len({(each["head"], each["final"]["hash"]) for each in said}) == 1
+            return same and all(each["settled"] for each in said)
 
-        begun = time.monotonic()
-        while not settled({number: self.at(number) for number in whose}):
-            self.watch.until(settled, seconds - (time.monotonic() - begun), self.told)
+        self.until(settled, seconds, self.told)
 
     def agree(self, seconds: float = AGREE_WITHIN) -> dict[str, Any]:
         """Wait until all have one head and everything that was acknowledged is final, then look at everything; where
         they stand."""
-        assert self.watch is not None
         everybody = range(len(self.members))
         begun = time.monotonic()
-        while True:
-            self.settle(everybody, seconds - (time.monotonic() - begun))
-            height = self.at(0)["height"]
-            lost = self.lost(everybody)
-            if not lost:
-                break
-            # They agree on what they have; something waits that is still to come to who mines.
-            higher = lambda now, height=height: any(each["height"] > height for each in now.values())  # noqa: E731
-            self.watch.until(
-                higher, seconds - (time.monotonic() - begun), lambda lost=lost: f"not final: {lost}\n{self.told()}"
-            )
+        self.settle(everybody, seconds)
+        # They agree on what they have; something may wait that is still to come to who mines.
+        self.until(
+            lambda: not self.lost(everybody), seconds, lambda: f"not final: {self.lost(everybody)}\n{self.told()}"
+        )
+        self.settle(everybody, seconds - (time.monotonic() - begun))
         self.check()
         return self.at(0)
+
+    def until(self, what: Callable[[], bool], seconds: float, why: Callable[[], str]) -> None:
+        """Wait until `what` is so, looking whenever a node has something new; fails after `seconds`, and says `why`."""
+        assert self.watch is not None
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {why()}"
+            self.watch.news(LOOK)
 
     def lost(self, whose: Iterable[int]) -> list[str]:
         """Acknowledged transactions that are not final on each of these members, and how they stand there."""

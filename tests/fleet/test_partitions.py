@@ -22,7 +22,7 @@ ALL = range(7)
 #: The validators; three of them are a quorum.
 VALIDATORS = (2, 3, 4, 5)
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
