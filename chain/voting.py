@@ -8,6 +8,7 @@ it is on the disk, and a key whose file is lost must not vote again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +17,12 @@ from types import TracebackType
 from chain.errors import InvalidEncoding
 from chain.finality import may_follow
 from chain.rules import ALL_RULES, Rules
-from chain.schema import Address, from_object, to_object
+from chain.schema import Address, Hash, from_object, to_object
 from chain.transactions import VoteCheckpoint
 from runtime import strict_json
 from runtime.files import FILES, Files, atomic_write
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class VoteFileError(RuntimeError):
@@ -35,8 +36,8 @@ class VoteRefusedError(RuntimeError):
 class VoteFile:
     """The newest checkpoint vote of one validator, locked to this process until :meth:`close`.
 
-    The file is JSON: ``{"format", "validator", "vote"}``, the vote's hashes and heights or null.  A context
-    manager.
+    The file is JSON: ``{"format", "validator", "genesis", "vote"}``, the vote's hashes and heights or null, and the
+    id of the genesis block of the network that it was cast on, once that is known.  A context manager.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class VoteFile:
         self.rules = rules
         self._files = files
         self._last: VoteCheckpoint | None = None
+        self._genesis: Hash | None = None
         self._lock: int | None = self._take_lock()
         try:
             if create:
                 self._create()
             else:
-                self._last = self._read()
+                self._genesis, self._last = self._read()
         except BaseException:
             self.close()
             raise
@@ -72,6 +74,20 @@ class VoteFile:
     def last(self) -> VoteCheckpoint | None:
         """The newest vote cast, None before the first."""
         return self._last
+
+    def bind(self, genesis: str) -> None:
+        """Say which network is voted on, by its genesis block's id; the next vote is written with it.
+
+        Raises :class:`VoteFileError` where the votes are another network's: they would keep the key silent on this
+        one, without a word, until it is as high.
+        """
+        if self._genesis is not None and self._genesis != genesis:
+            raise VoteFileError(
+                f"{self._path} has the votes of {self.validator} on the network of genesis {self._genesis}, the node's "
+                f"is {genesis}: name the node of that network, or start this validator in a folder of its own with a "
+                "key that is new here"
+            )
+        self._genesis = Hash(genesis)
 
     def record(self, vote: VoteCheckpoint) -> None:
         """Remember that ``vote`` is cast; it is on the disk when this returns, and may be sent.
@@ -124,7 +140,7 @@ class VoteFile:
             return
         raise VoteFileError(f"{self._path} exists: it holds votes of a key; open it without create")
 
-    def _read(self) -> VoteCheckpoint | None:
+    def _read(self) -> tuple[Hash | None, VoteCheckpoint | None]:
         try:
             data = self._files.read(self._path)
         except FileNotFoundError:
@@ -135,10 +151,13 @@ class VoteFile:
             ) from None
         with self._explained():
             found = strict_json.loads(data)
-            if not isinstance(found, dict) or found.keys() != {"format", "validator", "vote"}:
-                raise ValueError("expected the fields format, validator and vote")
+            if not isinstance(found, dict) or found.keys() != {"format", "validator", "genesis", "vote"}:
+                raise ValueError("expected the fields format, validator, genesis and vote")
             if found["format"] != _FORMAT:
                 raise ValueError(f"expected format {_FORMAT}, found {found['format']!r}")
+            genesis = found["genesis"]
+            if genesis is not None and not (isinstance(genesis, str) and re.fullmatch(r"[0-9a-f]{64}", genesis)):
+                raise ValueError(f"expected the id of a genesis block or null, found {genesis!r}")
             if found["validator"] != self.validator:
                 raise ValueError(f"expected the votes of {self.validator}, found those of {found['validator']!r}")
             vote = None if found["vote"] is None else from_object(VoteCheckpoint, found["vote"])
@@ -146,7 +165,7 @@ class VoteFile:
         # would take away again. It may be sent from now on, so it has to stay.
         self._files.sync(self._path)
         self._files.sync(self._path.parent)
-        return vote
+        return None if genesis is None else Hash(genesis), vote
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -161,6 +180,7 @@ class VoteFile:
         content = {
             "format": _FORMAT,
             "validator": self.validator,
+            "genesis": self._genesis,
             "vote": None if vote is None else to_object(vote),
         }
         atomic_write(self._path, (json.dumps(content, sort_keys=True) + "\n").encode(), mode=0o600, files=self._files)

@@ -28,8 +28,10 @@ class CheckpointVoter:
         """Vote for the node's head if there is something to vote on; the vote is on the disk before it is sent.
 
         A vote that did not reach the node (a crash, a node that was away) is sent again with the next look. Returns
-        what was sent. Raises `chain.client.NodeUnavailable`.
+        what was sent. Raises `chain.client.NodeUnavailable`, and `chain.voting.VoteFileError` for a node of another
+        network than the one that this key has voted on.
         """
+        self._votes.bind(self._client.genesis_hash())
         view = self._client.finality()
         vote = next_vote(view.value, Hash(view.head), view.height, self._votes.last, self._votes.rules)
         if vote is None:

@@ -18,7 +18,8 @@ from chain.schema import Address, Hash
 from chain.state import State
 from chain.transactions import ReportMisconduct, Signed, VoteCheckpoint, VoteModel
 
-#: Checkpoint votes kept of one validator; the oldest goes first.
+#: Checkpoint votes kept of one validator; the one farthest from the head goes first, so that votes for heights that
+#: are long past or never come do not push out those that matter.
 CHECKPOINTS_KEPT: Final = 256
 #: Votes on candidates kept of one validator, and their bytes.
 VOTES_KEPT: Final = 64
@@ -31,8 +32,8 @@ class _Record:
     """One validator's votes."""
 
     def __init__(self) -> None:
-        #: By the transaction's id, with source and target height.
-        self.checkpoints: OrderedDict[str, tuple[int, int, Signed]] = OrderedDict()
+        #: By source and target height; of two with the same heights the second is the same vote, or an offence.
+        self.checkpoints: dict[tuple[int, int], Signed] = {}
         #: The first approval or rejection by what it is about.
         self.votes: OrderedDict[tuple[object, ...], Signed] = OrderedDict()
         self.size = 0
@@ -66,7 +67,7 @@ class Witness:
             while len(self._records) > VALIDATORS_KEPT:
                 self._records.popitem(last=False)
         if isinstance(payload, VoteCheckpoint):
-            against = _checkpoint(record, signed, payload)
+            against = _checkpoint(record, signed, payload, state.height)
         else:
             against = _vote(record, signed, payload)
         report = None if against is None else accuse(against, signed)
@@ -93,15 +94,16 @@ class Witness:
         )
 
 
-def _checkpoint(record: _Record, signed: Signed, vote: VoteCheckpoint) -> Signed | None:
-    """Keep a checkpoint vote; an earlier one that it contradicts."""
-    if signed.id in record.checkpoints:
-        return None
+def _checkpoint(record: _Record, signed: Signed, vote: VoteCheckpoint, head: int) -> Signed | None:
+    """Keep a checkpoint vote; an earlier one that it contradicts. ``head``: the head's height."""
     source, target = vote.source_height, vote.target_height
+    if (source, target) in record.checkpoints:
+        earlier = record.checkpoints[source, target]
+        return None if earlier.payload == vote else earlier
     against = None
-    for other_source, other_target, other in record.checkpoints.values():
+    for (other_source, other_target), other in record.checkpoints.items():
         if other_target == target:
-            offence = other.payload != vote
+            offence = True
         elif other_target > target:
             offence = other_source < source
         else:
@@ -109,9 +111,9 @@ def _checkpoint(record: _Record, signed: Signed, vote: VoteCheckpoint) -> Signed
         if offence:
             against = other
             break
-    record.checkpoints[signed.id] = (source, target, signed)
+    record.checkpoints[source, target] = signed
     if len(record.checkpoints) > CHECKPOINTS_KEPT:
-        record.checkpoints.popitem(last=False)
+        del record.checkpoints[max(record.checkpoints, key=lambda heights: abs(heights[1] - head))]
     return against
 
 

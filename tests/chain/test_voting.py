@@ -104,7 +104,9 @@ def test_another_key_s_file_is_refused(path: Path) -> None:
         VoteFile(path, "0x" + "b" * 40)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 1, "validator": "x", "vote": 3}', "\0"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"format": 2, "validator": "x", "genesis": null, "vote": 3}', "\0"]
+)
 def test_a_damaged_file_is_refused(path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(VoteFileError, match="is not this validator's vote file"):
@@ -151,3 +153,19 @@ def test_a_write_cut_short_by_the_power_leaves_the_old_vote_or_the_new_one(step:
         drive.restart(power=True)
         found.add(VoteFile(path, VALIDATOR, files=drive).last)
     assert found == {"named": {vote(0, 1), vote(1, 2)}, "kept": {vote(1, 2)}}.get(step, {vote(0, 1)})
+
+
+def test_votes_of_one_network_are_not_taken_for_those_of_another(path: Path) -> None:
+    one, other = "a" * 64, "b" * 64
+    with VoteFile(path, VALIDATOR) as file:
+        file.bind(one)
+        file.record(vote(0, 1))
+        with pytest.raises(VoteFileError, match="on the network of genesis aaa"):
+            file.bind(other)
+    with VoteFile(path, VALIDATOR) as file:
+        file.bind(one)
+        with pytest.raises(VoteFileError, match="a folder of its own"):
+            file.bind(other)
+    path.write_text(path.read_text().replace(one, "nothing"))
+    with pytest.raises(VoteFileError, match="id of a genesis block"):
+        VoteFile(path, VALIDATOR)

@@ -13,7 +13,7 @@ from chain.keys import Key
 from chain.schema import Hash
 from chain.state import Finality
 from chain.transactions import VoteCheckpoint
-from chain.voting import VoteFile
+from chain.voting import VoteFile, VoteFileError
 from validators.checkpoints import CheckpointVoter
 
 KEY = Key(b"\x07" * 32)
@@ -30,6 +30,9 @@ class Node:
         self.height, self.final, self.work = 5, 3, 5
         self.answer: Exception | None = None
         self.received: list[VoteCheckpoint] = []
+
+    def genesis_hash(self) -> str:
+        return block(0)
 
     def finality(self) -> View[Finality]:
         value = Finality(self.final + 1, block(self.final + 1), self.final, block(self.final), self.work)
@@ -112,3 +115,14 @@ def test_what_is_there_already_or_was_overtaken_is_no_warning(
         voter.consider()
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "forbidden" in warning.getMessage()
+
+
+def test_it_does_not_vote_where_its_votes_are_of_another_network(
+    node: Node, voter: CheckpointVoter, votes: VoteFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voter.consider()
+    sent = len(node.received)
+    monkeypatch.setattr(node, "genesis_hash", lambda: "f" * 64)
+    with pytest.raises(VoteFileError, match="network of genesis"):
+        voter.consider()
+    assert len(node.received) == sent

@@ -147,3 +147,11 @@ def test_over_http(served: Any, net: Any) -> None:
     assert pending is not None
     assert liar.address not in pending.set.members
     assert client.escrowed(net.owner.address) == 0
+
+
+def test_votes_far_from_the_head_push_out_none_that_matters(seen: Any) -> None:
+    """Else a liar would have the vote that it is about to contradict forgotten first."""
+    seen(checkpoint(1, 5))
+    far = 10**9
+    seen(*[checkpoint(far, far + 1 + number) for number in range(witnesses.CHECKPOINTS_KEPT + 1)])
+    assert len(seen(checkpoint(1, 5, "b"))) == 1

@@ -45,6 +45,9 @@ class Line:
             value = replace(value, justified_hash=head.parent, justified_height=head.height - 1)
         return View(value, head.height, head.id, node.chain.final.height, False)
 
+    def genesis_hash(self) -> str:
+        return str(self._node().chain.genesis_id)
+
     def evidence(self) -> list[ReportMisconduct]:
         node = self._node()
         return [report for report in node.witness.reports if report.validator not in node.head.state.slashed]
