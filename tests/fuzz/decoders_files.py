@@ -87,7 +87,8 @@ def _flask_json() -> StrictJSON:
 
 
 def decoders() -> list[Decoder]:
-    vote = {"format": 2, "validator": ALICE.address, "genesis": GENESIS, "vote": to_object(VoteCheckpoint(GENESIS, 0, OTHER, 3))}
+    cast = to_object(VoteCheckpoint(GENESIS, 0, OTHER, 3))
+    vote = {"format": 2, "validator": ALICE.address, "genesis": GENESIS, "vote": cast}
     documents = json(b'{"class":"sklearn.linear_model.Ridge","params":{"alpha":0.5,"list":[1,null,true,"x"]}}', b"[1]")
     sets = {"serial": 3, "validators": [{"address": ALICE.address, "weight": 1}, {"address": "0x" + "1" * 40,
                                                                                   "weight": 2}]}  # fmt: skip
