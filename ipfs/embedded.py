@@ -61,14 +61,7 @@ class EmbeddedStore:
     # Adding
 
     def add(self, content: bytes | Path | BinaryIO) -> str:
-        return str(self._add(content)[0])
-
-    def add_v0(self, content: bytes | Path | BinaryIO) -> str:
-        """As `add`, but tells the CIDv0 that plain `ipfs add` gives. Both CIDs can be read after either
-        call."""
-        return str(self._add(content)[1])
-
-    def _add(self, content: bytes | Path | BinaryIO) -> tuple[Cid, Cid]:
+        """Its CID; it can be read under the CIDv0 that plain `ipfs add` gives as well."""
         written = _Unsynced()
 
         def leaf(cids: list[Cid], chunk: bytes) -> None:
@@ -82,11 +75,11 @@ class EmbeddedStore:
                 self._write("blocks", cid.digest, block, written)
 
         with as_stream(content) as stream:
-            canonical, plain = build(stream, [CANONICAL, PLAIN_ADD], leaf, node)
+            canonical, _plain = build(stream, [CANONICAL, PLAIN_ADD], leaf, node)
         with self._disk(str(canonical.cid), "store the content"):
             written.sync()
             self._pin(canonical.cid)
-        return canonical.cid, plain.cid
+        return str(canonical.cid)
 
     def put_block(self, cid_codec: str, data: bytes) -> str:
         cid = block_cid(cid_codec, data, self.limits, self.name)

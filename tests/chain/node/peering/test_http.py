@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from chain.client import NodeClient
 from chain.finality import choose_vote
+from chain.node.peering.exchange import Exchange
 from chain.node.peering.links import Links
 from chain.node.running import run
 from chain.params import Genesis
@@ -280,3 +281,18 @@ def test_an_address_on_the_command_line_is_checked(command):
     refused = CliRunner().invoke(command[0], [*command[1:], "nowhere"])
     assert refused.exit_code == 2
     assert "expected http://HOST:PORT" in refused.output
+
+
+def test_large_transactions_are_fetched_by_who_is_offered_them(start, owner, validators, monkeypatch):
+    monkeypatch.setattr("chain.node.peering.gossip.OFFERED_BYTES", 1)
+    offers = []
+    decide = Exchange.on_offer
+    monkeypatch.setattr(Exchange, "on_offer", lambda *given: (offers.append(given[2].ids), decide(*given))[1])
+    a, b = start("a"), start("b")
+    b.add(a)
+    wait(lambda: len(a.peers()) == len(b.peers()) == 1)
+    begun = time.monotonic()
+    sent = pay(a, owner, validators)
+    assert b.client.wait_transaction(sent, "included", timeout=4)["status"] in ("included", "final")
+    assert time.monotonic() - begun < 4, "before inventories are compared"
+    assert (sent,) in offers
