@@ -195,8 +195,7 @@ class Taking(Looking):
         try:
             self._drafted().add(signed)
         except Unknown as error:
-            job = str(getattr(signed.payload, "job", ""))
-            if job in self.head.state.closed_jobs or self._store.has_job(job):  # it leaves with the next block, or has
+            if self._store.has_job(str(getattr(signed.payload, "job", ""))):
                 expected = "a job that is open, or closed and not yet final"
                 raise Conflict(expected, "one that is over for good", "body.payload.job") from error
             raise

@@ -110,7 +110,7 @@ class BlockDraft:
     def __init__(
         self, state: State, *, parent: str, height: int, time: int, params: Params, ancestor: Ancestor
     ) -> None:
-        """Begin the block: what is over is forgotten, seeds are drawn, deadlines pass.
+        """Begin the block: seeds are drawn, deadlines pass.
 
         ``parent`` is the parent block's id, ``height`` and ``time`` are the new block's.  Raises
         ``ValueError`` when they do not follow ``state``; the caller has checked the header by then.
@@ -125,7 +125,6 @@ class BlockDraft:
         self._context = Context(draft, params, Hash(parent), genesis, height, time, ancestor)
         if height == 1:
             checkpoints.bind_genesis(self._context)
-        jobs.compact(self._context)
         changed = sets.begin_block(self._context)
         # Deadlines first, on the jobs as the parent left them: what is over by now no new set decides any more.
         self._worked = jobs.begin_block(self._context) or changed
@@ -154,8 +153,10 @@ class BlockDraft:
     def finish(self) -> tuple[State, tuple[Event, ...]]:
         """The state after the block and what happened in it."""
         context = self._context
-        # Not before: a draft that no block comes of need not look at them all. Their transactions have expired.
+        # Not before: a draft that no block comes of need not look at them all. Their transactions have expired, and
+        # what is said of a closed job is refused as long as it is there, too.
         accounts.forget_ids(context)
+        jobs.compact(context)
         # A change of the set under way wants blocks until it is through.
         if sets.finish_block(context) or self._worked:
             checkpoints.mark_work(context)

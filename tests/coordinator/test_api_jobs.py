@@ -93,6 +93,19 @@ def test_jobs_are_listed_newest_first_and_by_state(network, iris) -> None:
     problem(get(network, "/api/v1/jobs/nobody"), 404)
 
 
+def test_jobs_come_in_pages(network, iris) -> None:
+    """By the node's cursor: each page costs the same, however many jobs there were."""
+    whole = [job["job"] for job in network.client.jobs()]
+    assert len(whole) > 1
+    found, cursor = [], ""
+    while cursor is not None:
+        page = get(network, f"/api/v1/jobs?limit=1{cursor and f'&cursor={cursor}'}").json()
+        found += [job["job"] for job in page["jobs"]]
+        cursor = page["next"]
+    assert found == whole
+    assert fields(problem(get(network, "/api/v1/jobs?cursor=nobody"), 400)) == {"cursor"}
+
+
 def test_a_job_without_a_candidate_can_be_cancelled_and_one_that_is_over_not(network, iris) -> None:
     network.broker.halted.set()
     try:

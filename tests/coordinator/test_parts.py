@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from chain.client import EventPage, NodeEvent, NodeRefused, NodeUnavailable
@@ -27,6 +31,7 @@ from coordinator.outbox import KEEP_KEYS_MS, Outbox, Pending
 from coordinator.problems import from_pydantic
 from coordinator.scheduler import Task
 from coordinator.schemas import DatasetIn
+from coordinator.serving import at_time
 from coordinator.settings import RefusedAddress, Settings, is_loopback
 from runtime import broker as runtime_broker
 
@@ -90,6 +95,24 @@ def test_the_client_loads_no_server() -> None:
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.strip() == "[]"
+
+
+# The version at a time
+
+
+@given(gaps=st.lists(st.integers(1, 9), max_size=20), at=st.integers(0, 200))
+def test_the_version_in_service_at_a_time_is_found_by_few_looks(gaps: list[int], at: int) -> None:
+    times = list(itertools.accumulate(gaps))
+    looks: list[int] = []
+
+    def look(number: int) -> Any:
+        looks.append(number)
+        return SimpleNamespace(value=SimpleNamespace(number=number, time=times[number - 1]))
+
+    found = at_time(look, len(times), at)
+    before = [number for number, time in enumerate(times, start=1) if time <= at]
+    assert (found.value.number if found is not None else None) == (before[-1] if before else None)
+    assert len(looks) <= len(times).bit_length()
 
 
 # Outbox and ledger
