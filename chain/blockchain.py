@@ -138,6 +138,11 @@ class Blockchain:
         block = self._tree.branch.get(height)
         return None if block is None else self._tree.entries.get(block)
 
+    def has_child(self, entry: Entry) -> bool:
+        """Whether a block that is kept follows on this one, on any branch."""
+        following = self._tree.heights.get(entry.height + 1, ())
+        return any(self._tree.entries[block].parent == entry.id for block in following)
+
     def branch(self, above: int) -> list[Entry]:
         """The head's branch above a height, lowest first; what is no longer kept is left out."""
         start = max(above + 1, self._tree.lowest)

@@ -54,6 +54,8 @@ class Exchange:
         if asked is None and not peer.given_transactions.take(now, len(items)):
             self._punish(peer, "too many transactions")
             return
+        if asked is None and not peer.quota.transactions.take(now, len(items)):
+            return
         peer.transactions.add(each.id for each in items)
         self._fetched(peer, asked, {each.id for each in items})
         if now >= self._refused_until:
@@ -71,14 +73,14 @@ class Exchange:
             if not isinstance(answer, Receipt):
                 self._refused.add([each.id])
             elif answer.status == "pending":
-                peer.pending[each.id] = None
+                peer.quota.pending[each.id] = None
 
     def _room(self, peer: Peer) -> int:
         """How many more waiting transactions the peer may bring."""
-        most = self._limits.pending_per_peer
-        if len(peer.pending) + MAX_TRANSACTIONS > most:
-            peer.pending = {each: None for each in peer.pending if each in self._node.pool}
-        return max(0, most - len(peer.pending))
+        most, quota = self._limits.pending_per_peer, peer.quota
+        if len(quota.pending) + MAX_TRANSACTIONS > most:
+            quota.pending = {each: None for each in quota.pending if each in self._node.pool}
+        return max(0, most - len(quota.pending))
 
     def on_inventory(self, peer: Peer, message: Inventory, now: int) -> None:
         """A page of what waits there has come."""

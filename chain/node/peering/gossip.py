@@ -10,6 +10,7 @@ from chain.node.peering.codec import BATCH_BYTES
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import MAX_TRANSACTIONS, Blocks, Headers, Message, Offer, Status, Transactions
 from chain.node.peering.peer import TOLD_BLOCKS, Peer
+from chain.node.peering.quota import cost_of
 from chain.transactions import Signed
 
 Send = Callable[[str, Message], None]
@@ -60,10 +61,11 @@ class Gossip:
                 for block in peer.fresh.values()
                 if block.id not in peer.blocks and self._node.branch_at(block.height) == block.id
             ]
-            if blocks and peer.sent.take(now):
-                small = len(blocks) <= PUSHED_BLOCKS and sum(len(block.data) for block in blocks) <= PUSHED_BYTES
-                headers = tuple(block.header.pack().hex() for block in last_run(blocks))
-                self._send(peer.id, Blocks(tuple(blocks)) if small else Headers(self._status(), headers))
+            small = len(blocks) <= PUSHED_BLOCKS and sum(len(block.data) for block in blocks) <= PUSHED_BYTES
+            headers = tuple(block.header.pack().hex() for block in last_run(blocks))
+            news = Blocks(tuple(blocks)) if small else Headers(self._status(), headers)
+            if blocks and peer.sent.take(now, cost_of(news)):
+                self._send(peer.id, news)
                 peer.blocks.add(block.id for block in blocks)
                 peer.next_gossip = now + self._limits.gossip_ms
             peer.fresh.clear()

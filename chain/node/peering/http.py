@@ -55,6 +55,8 @@ def blueprint(service: Service, links: Links) -> Blueprint:
             if isinstance(found, Request):
                 wanted = found
                 given = in_writer(service, lambda: links.answer(link, wanted))
+                if given is None and link.peer in links.peering.peers:
+                    raise Refused(503, "busy", "too many requests of this peer in a while", {"Retry-After": "5"})
                 if given is None:
                     raise Refused(403, "discouraged", "this node no longer listens to you")
                 return _cbor(encode(given))

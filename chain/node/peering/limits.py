@@ -40,7 +40,13 @@ class Limits:
     """Ids remembered of what a peer has."""
     known_transactions: int = 8192
     messages: tuple[float, float] = (200.0, 2000.0)
-    """Messages without being asked, and requests, of one peer: each second, and at once."""
+    """Messages without being asked, and requests, of one peer, by what they cost: each second, and at once."""
+    answered: tuple[float, float] = (16.0 * 1024 * 1024, 64.0 * 1024 * 1024)
+    """Bytes of answers to one peer: each second, and at once."""
+    forks: tuple[float, float] = (2.0, 128.0)
+    """Blocks of one peer that do not follow on the head: each second, and at once."""
+    fork_ms: int = 1_000
+    """How long a peer is not asked for headers where it brought more of them."""
     transactions: tuple[float, float] = (2000.0, 20_000.0)
     """Transactions of one peer without being asked: each second, and at once."""
     gossip_ms: int = 20
@@ -87,3 +93,7 @@ class Bucket:
             return False
         self._level -= count
         return True
+
+    def give(self, count: float) -> None:
+        """Give back; a negative ``count`` takes what has been used already, and more than there is."""
+        self._level = min(self._burst, self._level + count)

@@ -20,6 +20,7 @@ from chain.node.peering.messages import (
     Status,
     Transactions,
 )
+from chain.node.peering.quota import Quota
 from chain.schema import Hash
 from chain.transactions import Signed
 
@@ -135,6 +136,8 @@ class Peer:
     """Messages can be sent to it without being asked."""
     host: str
     """Where it is: places are counted by hosts."""
+    quota: Quota
+    """What is left to it, or to its host, from earlier connections as well."""
     dialled: bool = False
     """We asked it."""
 
@@ -155,8 +158,6 @@ class Peer:
         """New blocks to be told to it."""
         self.held: OrderedDict[str, Block] = OrderedDict()
         """Blocks it told of whose parents are not known."""
-        self.pending: dict[str, None] = {}
-        """Waiting transactions that it brought."""
         self.offered = Recent(limits.offered)
         """Large transactions that it has and that are still to be asked for."""
         self.next_gossip = self.since

@@ -43,6 +43,7 @@ from chain.node.peering.messages import (
     Transactions,
 )
 from chain.node.peering.peer import Asked, Peer, PeerRefused, PeerView
+from chain.node.peering.quota import Quotas, cost_of, size_of
 from chain.node.peering.slots import who_leaves
 from chain.node.peering.sync import Log, Sync
 from chain.transactions import Signed
@@ -100,6 +101,7 @@ class Peering(Dialling):
         self.sync = Sync(node, self.limits, self.peers, self._ask, self._punish, warn)
         self._gossip = Gossip(node, self.limits, self.peers, send, self.sync.status)
         self._exchange = Exchange(node, self.limits, self._ask, self._punish)
+        self._quotas = Quotas(limits)
         self._last_tick = 0
         self._rng = rng
         node.transport = self
@@ -143,7 +145,9 @@ class Peering(Dialling):
         self.check(hello, peer_id if who is None else who)
         if peer_id in self.peers:
             self.disconnected(peer_id)
-        peer = Peer(peer_id, who or peer_id, hello, self.limits, now, reachable, host or peer_id, dialled)
+        host = host or peer_id
+        quota = self._quotas.of(peer_id if reachable else f"from {host}", now)
+        peer = Peer(peer_id, who or peer_id, hello, self.limits, now, reachable, host, quota, dialled)
         if not self._keeps(peer):
             leaving = who_leaves([each for each in self.peers.values() if not self._keeps(each)], peer, self.limits)
             if leaving is not None:
@@ -205,20 +209,27 @@ class Peering(Dialling):
     # ------------------------------------------------------------------ what comes in
 
     def on_message(self, peer_id: str, message: Message) -> None:
-        """A peer says something.  Raises what ``Node.receive_block`` raises, and the store's errors."""
+        """A peer says something.  Raises what ``Node.receive_block`` raises, and the store's errors.
+
+        A request that is one too many for now is not answered.
+        """
         peer = self.peers.get(peer_id)
         if peer is None:
             return
         now = peer.heard = self._clock()
-        if isinstance(message, Request):
-            if peer.given.take(now):
-                self._send(peer_id, self._answer(peer, message, now))
-            else:
+        asked = None if isinstance(message, Request | Offer) else peer.answered(message)
+        if asked is None:
+            cost = cost_of(message)
+            if not peer.given.take(now, cost):
                 self._punish(peer, "too many messages")
-            return
-        asked = None if isinstance(message, Offer) else peer.answered(message)
-        if asked is None and not peer.given.take(now):
-            self._punish(peer, "too many messages")
+                return
+            if not peer.quota.messages.take(now, cost):
+                return
+        if isinstance(message, Request):
+            if peer.quota.answered.take(now, 0):
+                answer = self._answer(peer, message, now)
+                peer.quota.answered.give(-size_of(answer))
+                self._send(peer_id, answer)
             return
         try:
             self._take(peer, message, asked, now)
@@ -244,7 +255,7 @@ class Peering(Dialling):
             if wanted is not None and not {block.id for block in blocks} <= set(wanted.ids):
                 self._punish(peer, "an answer with blocks it was not asked for")
                 return
-            self.sync.on_blocks(peer, blocks, wanted)
+            self.sync.on_blocks(peer, blocks, wanted, now)
         elif isinstance(message, Transactions):
             wanted_ones = asked if isinstance(asked, AskTransactions) else None
             self._exchange.on_transactions(peer, message, wanted_ones, now)
@@ -313,7 +324,9 @@ class Peering(Dialling):
         """Send a request, one of each kind at a time; False where that has to wait."""
         now = self._clock()
         kind = ANSWERS[type(request)]
-        if not peer.reachable or kind in peer.asked or self.peers.get(peer.id) is not peer or not peer.sent.take(now):
+        if not peer.reachable or kind in peer.asked or self.peers.get(peer.id) is not peer:
+            return False
+        if not peer.sent.take(now, cost_of(request)):
             return False
         peer.asked[kind] = Asked(request, now + self.limits.answer_ms)
         self._send(peer.id, request)
@@ -324,7 +337,7 @@ class Peering(Dialling):
     def _go_on(self, now: int) -> None:
         """Ask for what comes next, then apply what has come."""
         self.sync.pump(now)
-        self.sync.apply()
+        self.sync.apply(now)
         for peer in list(self.peers.values()):
             self.sync.want_headers(peer, now)
             self._exchange.fetch(peer, now)

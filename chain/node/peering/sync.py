@@ -29,6 +29,7 @@ from chain.node.peering.messages import (
     Status,
 )
 from chain.node.peering.peer import Peer
+from chain.node.peering.quota import forks_off
 from chain.node.peering.serving import locator, rank_of, status_of
 from chain.schema import Hash
 from chain.tree import Kind
@@ -173,7 +174,7 @@ class Sync:
 
     # ------------------------------------------------------------------ bodies
 
-    def on_blocks(self, peer: Peer, blocks: list[Block], asked: AskBlocks | None) -> None:
+    def on_blocks(self, peer: Peer, blocks: list[Block], asked: AskBlocks | None, now: int) -> None:
         """Bodies have come: those asked for, or new ones."""
         if asked is not None:
             for each in asked.ids:
@@ -187,7 +188,7 @@ class Sync:
             if block.id in self.tree:
                 self._arrive(block, peer)
             elif asked is None and self._node.chain.entry(block.id) is None:
-                self._told(peer, block)
+                self._told(peer, block, now)
             if peer.id not in self._peers:
                 return
 
@@ -197,11 +198,11 @@ class Sync:
             self._size += len(block.data)
         self._flight.pop(block.id, None)
 
-    def _told(self, peer: Peer, block: Block) -> None:
+    def _told(self, peer: Peer, block: Block, now: int) -> None:
         """A new block that nobody asked for."""
         parent = block.header.parent
         if self._node.chain.entry(parent) is not None:
-            self._process(block, peer.id)
+            self._process(block, peer.id, now, told=True)
             return
         try:
             work.check(block.header, self._node.params)
@@ -301,7 +302,7 @@ class Sync:
         """Bodies are here whose parents are."""
         return any(self._node.chain.entry(block.header.parent) for block, _ in self._arrived.values())
 
-    def apply(self) -> None:
+    def apply(self, now: int) -> None:
         """Give the node what it can take, a few at a time."""
         done = 0
         ready = [b.id for b, _ in self._arrived.values() if self._node.chain.entry(b.header.parent) is not None]
@@ -312,7 +313,7 @@ class Sync:
             found = self._arrived.get(ready.pop())
             if found is None:
                 continue
-            self._process(*found)
+            self._process(*found, now)
             self._drop(found[0].id)
             done += 1
             if self._node.chain.entry(found[0].id) is not None:
@@ -323,10 +324,18 @@ class Sync:
         if found is not None:
             self._size -= len(found[0].data)
 
-    def _process(self, block: Block, sender: str) -> None:
+    def _process(self, block: Block, sender: str, now: int, told: bool = False) -> None:
         """Give the node a block; its sender answers for it."""
+        bringer, fork = self._peers.get(sender), forks_off(self._node, block.header.parent, told)
+        if bringer is not None and fork and not bringer.quota.forks.take(now):
+            # Not lost: whoever has it on a better branch than ours is asked for that.
+            bringer.headers_at = max(bringer.headers_at, now + self._limits.fork_ms)
+            self._cut(block.id)
+            return
         result = self._node.receive_block(block)
         if result.kind in (Kind.NEW_HEAD, Kind.SIDE, Kind.KNOWN):
+            if bringer is not None and fork and result.kind is Kind.NEW_HEAD:
+                bringer.quota.forks.give(1)
             self.came(block.id)
             return
         reason = result.reason
