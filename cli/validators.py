@@ -139,7 +139,8 @@ def submit(paths: tuple[str, ...], wallet: str | None, wait: bool, data: str, no
     try:
         transaction = client.send(payload, _sender(data, wallet, client.validators()))
     except NodeRefused as refused:
-        advice = "; name a wallet that may send with --wallet: a validator's" if refused.code == "forbidden" else ""
+        poor = refused.code == "insufficient_balance"
+        advice = " Or name a wallet that may send with --wallet: a validator's" if poor else ""
         raise click.ClickException(f"{refused}{advice}") from refused
     if not wait:
         emit({"transaction": transaction}, as_json, lambda: f"sent: transaction {transaction}")

@@ -177,6 +177,21 @@ def test_every_kind_of_transaction_is_told() -> None:
     assert set(first_cells(section(read("docs/chain.md"), "Kinds of transaction"))) == set(PAYLOADS)
 
 
+def test_the_networks_are_told_once_and_with_what_sending_takes() -> None:
+    from chain.params import NETWORKS
+
+    rows = [line for line in section(read("docs/chain.md"), "Networks").splitlines() if line.startswith("| `")]
+    told = {_CODE.findall(row)[0]: row for row in rows}
+    assert set(told) == set(NETWORKS)
+    for name, params in NETWORKS.items():
+        assert ("on demand" in told[name]) is (params.target_interval_ms == 0)
+        assert ("nothing" in told[name]) is (params.minimum_balance == 0)
+        assert ("stake, up to" in told[name]) is (params.power == "stake")
+    for page in PAGES:
+        other = page.read_text(encoding="utf-8").replace("\n".join(rows), "")
+        assert not {"consortium", "development"} & set(first_cells(other)), page
+
+
 def emitted() -> dict[str, set[str]]:
     """The kinds of event that the sources make, each with the names of its fields."""
     found: dict[str, set[str]] = {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -24,6 +25,8 @@ from chain.schema import Address, Hash
 from chain.transactions import VoteCheckpoint
 from chain.wallets import Wallets
 from cli.main import cli
+from runtime.endpoints import announced
+from runtime.settings import DataFolder
 
 NAMES = ["org-a", "org-b", "org-c"]
 
@@ -82,18 +85,27 @@ def running(folder: Path, preset: str) -> Iterator[Running]:
         preset, int(time.time() * 1000), tuple(sorted(keys[name].address for name in NAMES)),
         () if preset == "consortium" else tuple(sorted((key.address, 10_000) for key in keys.values())), "cli",
     )  # fmt: skip
-    stop, ports = threading.Event(), Queue[int]()
-    miner = wallets.address("node")
+    with serving(folder, genesis, keys) as (node, silent):
+        yield Running(node, folder, {name: key.address for name, key in keys.items()}, silent)
+
+
+@contextmanager
+def serving(folder: Path, genesis: Genesis, keys: dict[str, Key]) -> Iterator[tuple[NodeClient, set[str]]]:
+    """A node on a folder, while `keys` vote, but for those that are added to the set, by name."""
+    stop, ports, silent = threading.Event(), Queue[int](), set[str]()
+    miner = next(iter(keys.values())).address
     threads = [threading.Thread(target=nodes.run, args=(folder, "127.0.0.1", 0, genesis, miner, stop, ports.put))]
     threads[0].start()
-    node, silent = NodeClient(f"http://127.0.0.1:{ports.get(timeout=30)}"), set[str]()
+    node = NodeClient(f"http://127.0.0.1:{ports.get(timeout=30)}")
     threads.append(threading.Thread(target=vote, args=(NodeClient(node.url), keys, silent, stop)))
     threads[1].start()
-    yield Running(node, folder, {name: key.address for name, key in keys.items()}, silent)
-    stop.set()
-    for thread in threads:
-        thread.join(20)
-    node.close()
+    try:
+        yield node, silent
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+        node.close()
 
 
 @pytest.fixture
@@ -173,6 +185,28 @@ def test_files_that_are_none_and_wallets_that_may_not(members: Running, tmp_path
     assert "an admitted validator" in members.refusal("validators", "remove", "newcomer")
 
 
+@pytest.mark.parametrize(
+    ("heading", "options"),
+    [("Changing who votes", []), ("Stake", ["--preset=development", "--balance=validator-1=9000"])],
+)
+def test_the_commands_of_the_page_work_as_they_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heading: str, options: list[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "validators.md").read_text()
+    (block,) = re.findall(r"^```sh\n(.*?)^```", page.partition(f"## {heading}\n")[2].partition("\n## ")[0], re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(cli, ["network", "init", "--validators", "4", *options]).exit_code == 0
+    folders = [DataFolder(f"assay-network/validator-{number}") for number in range(1, 5)]
+    keys = {folder.path.name: Wallets(folder.wallets).load(folder.path.name) for folder in folders}
+    genesis = Genesis.from_json(Path("assay-network/genesis.json").read_text())
+    with serving(folders[0].path, genesis, keys) as (node, _), ExitStack() as told:
+        for folder in folders:
+            told.enter_context(announced(folder, "node", {"node": node.url}))
+        for line in block.splitlines():
+            done = CliRunner().invoke(cli, line.split()[1:])
+            assert done.exit_code == 0, (line, done.output, done.exception)
+
+
 def test_misconduct_is_listed(members: Running) -> None:
     liar = Wallets(members.data / "wallets").load("org-c")
     assert members.json("chain", "misconduct") == {"slashed": [], "caught": []}
@@ -202,6 +236,20 @@ def test_stake_is_locked_weighs_and_is_given_up(stakers: Running) -> None:
     assert "free from" in text
     assert "at most 3000" in stakers.refusal("wallet", "unstake", "newcomer", 3001)
     assert "at most 6000" in stakers.refusal("wallet", "stake", "newcomer", 6001)
+
+
+def test_a_validator_of_the_folder_sends_an_admission_where_others_may_not(stakers: Running, tmp_path: Path) -> None:
+    file, broke = tmp_path / "admit.json", tmp_path / "broke"
+    stakers.json("validators", "admit", "newcomer", "--power", 2500, "--out", file)
+    for name in NAMES:
+        stakers.json("validators", "sign", file, "--wallet", name, node=False)
+    command = ["validators", "submit", str(file), "--data", str(broke), "--node", stakers.node.url]
+    assert "no wallet in" in CliRunner().invoke(cli, command).output
+    Wallets(broke / "wallets").create("nobody")
+    assert "with --wallet: a validator's" in CliRunner().invoke(cli, command).output
+    Wallets(broke / "wallets").add("org", Wallets(stakers.data / "wallets").load("org-b"))
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
 
 
 def test_where_stake_votes_an_admission_names_a_cap(stakers: Running, tmp_path: Path) -> None:
