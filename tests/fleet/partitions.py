@@ -144,7 +144,8 @@ class Player:
 def play(network: Network, seed: int | None, steps: int) -> None:
     """Do so many steps to a network that has started, in rounds, each of which ends with all in agreement."""
     seed = random.SystemRandom().randrange(1, 2**32) if seed is None else seed
-    sys.stdout.write(f"\npython -m tests.fleet.partitions {seed} --steps {steps}\n")
+    validators = ",".join(str(member.number) for member in network.members if member.validates)
+    sys.stdout.write(f"\npython -m tests.fleet.partitions {seed} --steps {steps} --validators {validators}\n")
     player = Player(network, seed)
     for number in range(1, steps + 1):
         player.step()
@@ -158,7 +159,7 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--keep", type=Path, help="a folder that does not exist yet, for data and logs to look at")
-    parser.add_argument("--validators", type=int, choices=range(1, 8), default=7, help="so many of the seven vote")
+    parser.add_argument("--validators", default="0,1,2,3,4,5,6", help="which of the seven vote")
     asked = parser.parse_args()
     why = namespaces.why_not()
     if why is not None:
@@ -167,7 +168,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="assay-partitions-") as made:
         folder = Path(made) if asked.keep is None else asked.keep
         folder.mkdir(exist_ok=asked.keep is None)
-        network = Network(folder, validators=range(asked.validators))
+        network = Network(folder, validators=[int(number) for number in asked.validators.split(",")])
         with network.reached():
             try:
                 play(network.start(), asked.seed, asked.steps)
