@@ -26,8 +26,9 @@ ALL, OPEN = "all", "open"
 OPEN_STATES = ("training", "voting")
 CLOSED_STATES = ("adopted", "rejected", "expired", "failed", "cancelled")
 WHICH = (OPEN, ALL, *OPEN_STATES, *CLOSED_STATES)
-#: Bytes of the jobs from the archive in one page, after which it ends early.
+#: Bytes of the jobs in one page, after which it ends early; about so many for each partition and each vote.
 PAGE_BYTES = 8 * 1024 * 1024
+PART_BYTES = 512
 
 
 class Listing:
@@ -81,7 +82,7 @@ class Listing:
         for turn in turns:
             job = rows.get(keys[turn][1])
             if job is not None and (which in (ALL, job.state) or (which == OPEN and job.is_open)):
-                yield keys[turn], job, 0
+                yield keys[turn], job, _size(job)
 
     def _archived(
         self, which: str, after: Key | None, limit: int, newest: bool
@@ -98,3 +99,8 @@ class Listing:
         """
         found = self._store.names(kind, after, limit + 1)
         return found[:limit], found[limit - 1] if len(found) > limit else None
+
+
+def _size(job: Job) -> int:
+    """About how many bytes a job takes that is not encoded yet."""
+    return PART_BYTES * (1 + len(job.votes) + sum(len(round_.partitions) for round_ in job.round_list))

@@ -14,7 +14,7 @@ from chain.encoding import cid_of
 from chain.node import listing
 from chain.node.listing import CLOSED_STATES, OPEN_STATES, WHICH, Listing
 from chain.schema import Address, Cid, to_bytes
-from chain.state import Job, State
+from chain.state import Job, Partition, Round, State
 from chain.state.objects import JobState
 from chain.state.tables import EMPTY
 from chain.store import Store, StoredJob
@@ -88,6 +88,15 @@ def test_a_page_of_large_jobs_ends_early_and_goes_on(store: Store, monkeypatch: 
     first, after = Listing(store).jobs(EMPTY, "all", None, 5)
     assert (first, after) == (jobs[:2], key(jobs[1]))
     assert Listing(store).jobs(EMPTY, "all", after, 5)[0] == jobs[2:4]
+
+
+def test_so_does_a_page_of_open_ones(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    round_ = Round(0, 1, 2, None, tuple(Partition(index) for index in range(4)))
+    state = in_state([replace(a_job(number, number), round_list=(round_,)) for number in range(5)])
+    monkeypatch.setattr(listing, "PAGE_BYTES", 5_000)
+    first, after = Listing(store).jobs(state, "all", None, 5)
+    assert [job.height for job in first] == [0, 1]
+    assert [job.height for job in Listing(store).jobs(state, "all", after, 5)[0]] == [2, 3]
 
 
 def test_a_page_reads_no_more_of_the_archive_than_it_shows(store: Store) -> None:
