@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from chain import schema
 from chain.encoding import cid_to_bytes, list_head, shown, write_raw
 from chain.errors import InvalidEncoding
-from chain.fields import SCALARS, Address, Cid, Hash, check_of, integer
+from chain.fields import SCALARS, Address, Cid, Hash, Writer, check_of, integer
 from chain.records import PACKED
 
 Packer = Callable[[Any], bytes]
@@ -69,16 +69,6 @@ def _head(major: int, value: int) -> bytes:
     return _FOUR(major << 5 | 26, value) if value < 1 << 32 else _EIGHT(major << 5 | 27, value)
 
 
-def _checked_text(kind: Any) -> Packer:
-    writer = SCALARS[kind][1]
-
-    @lru_cache(maxsize=8192, typed=True)
-    def pack_checked(value: Any) -> bytes:
-        return pack_text(writer(value))
-
-    return pack_checked
-
-
 @lru_cache(maxsize=8192, typed=True)
 def pack_link(value: Any) -> bytes:
     """The bytes of a link to a CID, given as text. Raises InvalidEncoding."""
@@ -87,19 +77,28 @@ def pack_link(value: Any) -> bytes:
     return _LINK + cid_to_bytes(value)
 
 
-def _pack_any(value: Any) -> bytes:
-    """Text, a small number, true, false or null: whatever a writer has let pass."""
-    if type(value) is str:
-        return pack_text(value)
-    return write_raw(value)
+@lru_cache(maxsize=8192, typed=True)
+def _link(value: Any) -> bytes:
+    """A CID as `write_raw` takes it."""
+    return pack_link(value)[len(_LINK) :]
 
 
-_PACKERS: dict[Any, Packer] = {
-    int: pack_integer,
-    Cid: pack_link,
-    Address: _checked_text(Address),
-    Hash: _checked_text(Hash),
-}
+def _remembered(kind: Any) -> Writer:
+    """What writes addresses or hashes, which come again and again, and looks at each once."""
+    writer = SCALARS[kind][1]
+
+    @lru_cache(maxsize=8192, typed=True)
+    def write(value: Any) -> Any:
+        return writer(value)
+
+    return write
+
+
+_WRITERS: dict[Any, Writer] = {Cid: _link, Address: _remembered(Address), Hash: _remembered(Hash)}
+
+#: Fields of single values that come one after another, which are written at one go as a list of keys and values; how
+#: many bytes to leave away then, the list's head; and the field after them, which is packed by its parts, if any.
+_Step = tuple[int, list[tuple[str, Writer]], bytes, str, Packer | None]
 
 
 @cache
@@ -109,8 +108,8 @@ def _packer(kind: Any) -> Packer:
         return _compile(kind)
     hints = get_type_hints(kind, include_extras=True)
     names = sorted(hints_of(kind), key=lambda name: (len(name.encode()), name.encode()))
-    fields = [(pack_text(name), name, _compile(hints[name])) for name in names]
     head = bytes((0xA0 | len(names),)) if len(names) < 24 else _head(5, len(names))
+    steps = _steps([(name, hints[name]) for name in names])
 
     def pack_fields(value: Any) -> bytes:
         if type(value) is not kind:
@@ -119,9 +118,17 @@ def _packer(kind: Any) -> Packer:
         parts = [head]
         name = ""
         try:
-            for key, name, packer in fields:
-                parts.append(key)
-                parts.append(packer(values[name]))
+            for skipped, run, key, last, packer in steps:
+                flat = []
+                for name, writer in run:
+                    flat.append(name)
+                    flat.append(writer(values[name]))
+                if flat:
+                    parts.append(write_raw(flat)[skipped:])
+                if packer is not None:
+                    name = last
+                    parts.append(key)
+                    parts.append(packer(values[name]))
         except InvalidEncoding as error:
             error.inside(name)
             raise
@@ -135,36 +142,68 @@ def hints_of(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind)]
 
 
-def _compile(hint: Any) -> Packer:
-    if hint in _PACKERS:
-        return _PACKERS[hint]
+def _steps(fields: list[tuple[str, Any]]) -> list[_Step]:
+    steps: list[_Step] = []
+    run: list[tuple[str, Writer]] = []
+    for name, hint in fields:
+        writer = _writer(hint)
+        if writer is not None:
+            run.append((name, writer))
+            continue
+        steps.append((len(list_head(2 * len(run))), run, pack_text(name), name, _compile(hint)))
+        run = []
+    return [*steps, (len(list_head(2 * len(run))), run, b"", "", None)]
+
+
+def _writer(hint: Any) -> Writer | None:
+    """What writes a single value, checked; None for an annotation of anything else."""
+    if hint in _WRITERS:
+        return _WRITERS[hint]
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _ruled(_compile(arguments[0]), [check_of(rule) for rule in arguments[1:]])
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return _items(arguments[0])
-    if origin is tuple:
-        return _pair([_compile(argument) for argument in arguments])
+        inner = _writer(arguments[0])
+        return None if inner is None else _checked(inner, [check_of(rule) for rule in arguments[1:]])
     if origin in (Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
-        inner = _compile(arguments[0] if arguments[1] is type(None) else arguments[1])
-        return lambda value: NULL if value is None else inner(value)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return _packer(hint)
-    if hint in SCALARS or origin in (Literal, Union, types.UnionType, Mapping):
-        writer = schema.writer(hint)
-        return lambda value: _pack_any(writer(value))
-    raise TypeError(f"the chain's encoding has no rule for the annotation {hint!r}")
+        inner = _writer(arguments[0] if arguments[1] is type(None) else arguments[1])
+        return None if inner is None else _optional(inner)
+    return schema.writer(hint) if hint in SCALARS or origin in (Literal, Union, types.UnionType) else None
 
 
-def _ruled(packer: Packer, checks: list[Any]) -> Packer:
-    def pack_ruled(value: Any) -> bytes:
-        data = packer(value)
+def _optional(writer: Writer) -> Writer:
+    return lambda value: None if value is None else writer(value)
+
+
+def _checked(convert: Writer, checks: list[Any]) -> Writer:
+    """A writer, or a packer, of values that have to pass some checks as well."""
+
+    def convert_checked(value: Any) -> Any:
+        converted = convert(value)
         for check in checks:
             if check is not None:
                 check(value)
-        return data
+        return converted
 
-    return pack_ruled
+    return convert_checked
+
+
+def _compile(hint: Any) -> Packer:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return _packer(hint)
+    if hint in (int, Cid):
+        return pack_integer if hint is int else pack_link
+    writer = schema.writer(hint) if origin is Mapping else _writer(hint)
+    if writer is not None:
+        return lambda value: write_raw(writer(value))
+    if origin is Annotated:
+        return _checked(_compile(arguments[0]), [check_of(rule) for rule in arguments[1:]])
+    if origin is tuple:
+        pair = arguments[-1] is not Ellipsis
+        return _pair([_compile(argument) for argument in arguments]) if pair else _items(arguments[0])
+    if origin in (Union, types.UnionType) and len(arguments) == 2 and type(None) in arguments:
+        inner = _compile(arguments[0] if arguments[1] is type(None) else arguments[1])
+        return lambda value: NULL if value is None else inner(value)
+    raise TypeError(f"the chain's encoding has no rule for the annotation {hint!r}")
 
 
 def _items(kind: Any) -> Packer:

@@ -17,6 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Pages (4 KiB) that the log beside the database has before they are copied into it. Places of transactions lie all
+#: over the database, so the fewer times, the less is copied.
+CHECKPOINT_PAGES = 8_192
+#: KiB of the database that the writer keeps in memory.
+CACHE_KIB = 16_384
 #: Version of the tables below; a database of another version is refused.
 SCHEMA_VERSION = 2
 #: Snapshots kept: the newest, and one to fall back on.
@@ -145,6 +150,8 @@ class Store:
 
     def _prepare(self) -> None:
         self._writer.execute("PRAGMA journal_mode=WAL")
+        self._writer.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        self._writer.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         found = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
             with self.write():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chain.schema import to_bytes
+from chain.packing import pack
 from chain.state import State, compacted
 from chain.store import Store, StoredJob
 from chain.transactions import RegisterDataset, RegisterModel
@@ -18,7 +18,7 @@ def connect(store: Store, before: State, entry: Entry) -> None:
     """
     store.set_connected(entry.height, entry.id, transactions(entry))
     store.put_jobs(
-        StoredJob(job.id, job.height, job.state, to_bytes(job)) for job in compacted(before, entry.state)
+        StoredJob(job.id, job.height, job.state, pack(job)) for job in compacted(before, entry.state)
     )
     store.put_names(_registered(entry))
 
