@@ -18,7 +18,17 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from chain import schema, work
-from chain.encoding import DAG_CBOR_CID, INT_MAX, cid_of, cid_to_bytes, list_head, read_raw, shown, write_raw
+from chain.encoding import (
+    DAG_CBOR_CID,
+    INT_MAX,
+    cid_of,
+    cid_to_bytes,
+    list_head,
+    read_raw,
+    shown,
+    split_list,
+    write_raw,
+)
 from chain.errors import (
     BadHeight,
     BadParent,
@@ -34,7 +44,7 @@ from chain.errors import (
 )
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash, Range
-from chain.transactions import BEFORE_BODY, BEFORE_SIGNATURE, SIGNATURE_BYTES, Signed, check_envelope
+from chain.transactions import BEFORE_BODY, Signed, check_envelope
 
 VERSION = 1
 HEADER_BYTES = 88
@@ -42,6 +52,8 @@ NO_HASH = Hash("00" * 32)
 """Parent of the genesis block."""
 NO_ADDRESS = Address("0x" + "00" * 20)
 """Miner of the genesis block."""
+BEFORE_HEADER = b"\xa3\x66header\x78\xb0"
+"""What an encoded block begins with."""
 _BEFORE_LIST = b"\x6ctransactions"
 _LAYOUT = struct.Struct("<I32s32sQIQ")
 
@@ -275,11 +287,11 @@ def _read_header(value: Any) -> Header:
 
 
 def _read_quickly(data: bytes, limit: int) -> Block | None:
-    """A block whose bytes fall apart into its transactions where these seem to end; None for any other.
+    """A block whose bytes fall apart into its transactions where these seem to begin; None for any other.
 
     The parts are read one by one, each of them strictly. A list of canonical items after the canonical bytes of what
-    comes before it is canonical as a whole, so nothing is read twice. What is amiss with other bytes, or that a link
-    in them looks like the end of a transaction and nothing is, the slow way finds out.
+    comes before it is canonical as a whole, so nothing is read twice. What is amiss with other bytes, or that
+    something in them looks like the beginning of a transaction and nothing is, the slow way finds out.
     """
     start = data.find(_BEFORE_LIST) + len(_BEFORE_LIST)
     if len(data) > limit or start < len(_BEFORE_LIST):
@@ -288,7 +300,7 @@ def _read_quickly(data: bytes, limit: int) -> Block | None:
         raw = read_raw(data[:start] + list_head(0), limit)
         if type(raw) is not dict or raw.keys() != {"header", "commitment", "transactions"} or raw["transactions"] != []:
             return None
-        items = _split(data, start)
+        items = split_list(data, start, BEFORE_BODY)
         if items is None:
             return None
         header, commitment = _read_header(raw["header"]), schema.read(Commitment, raw["commitment"])
@@ -297,27 +309,6 @@ def _read_quickly(data: bytes, limit: int) -> Block | None:
         return None
     block.__dict__["data"] = bytes(data)
     return block
-
-
-def _split(data: bytes, at: int) -> list[bytes] | None:
-    """The items of a list of signed transactions that begins at `at` and ends the data, unread."""
-    low = data[at] & 31 if at < len(data) else 31
-    width = {24: 1, 25: 2}.get(low, 0)
-    count = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else low
-    if low > 25 or count > len(data) or data[at : at + 1 + width] != list_head(count):
-        return None
-    at += 1 + width
-    items, end = [], at
-    while end < len(data):
-        found = data.find(BEFORE_SIGNATURE, end)
-        if found < 0:
-            return None
-        end = found + len(BEFORE_SIGNATURE) + SIGNATURE_BYTES
-        # A payload may hold a signature too; the transaction's own is followed by the next one's body.
-        if end == len(data) or data.startswith(BEFORE_BODY, end):
-            items.append(data[at:end])
-            at = end
-    return items if len(items) == count and at == len(data) else None
 
 
 def _read_signed(item: Any, index: int) -> Signed:

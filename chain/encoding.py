@@ -138,6 +138,22 @@ def list_head(count: int) -> bytes:
     raise InvalidEncoding("a list of fewer than 2^32 items", str(count))
 
 
+def split_list(data: bytes, at: int, begin: bytes) -> list[bytes] | None:
+    """The items, unread, of a list whose head is at `at`, that ends the data and whose items all begin alike.
+
+    None where the bytes do not fall apart into as many as the head says: what items begin with may stand inside of
+    them too. And where they do, the items are only where they seem to be: read each strictly, and if one is not whole,
+    read the list as what it is.
+    """
+    low = data[at] & 31 if at < len(data) else 31
+    width = {24: 1, 25: 2, 26: 4}.get(low, 0)
+    count = int.from_bytes(data[at + 1 : at + 1 + width], "big") if width else low
+    if low > 26 or data[at : at + 1 + width] != list_head(count):
+        return None
+    before, *items = data[at + 1 + width :].split(begin)
+    return [begin + item for item in items] if not before and len(items) == count else None
+
+
 def to_json(obj: object) -> str:
     """DAG-JSON in its canonical form: no spaces, keys sorted, links as {"/": cid}. Raises InvalidEncoding."""
     return json.dumps(_to_json(obj, 0), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -64,9 +64,10 @@ __all__ = [
 
 _SIGNATURE = re.compile(r"[0-9a-f]{130}")
 BEFORE_BODY = b"\xa2\x64body"
-BEFORE_SIGNATURE = b"\x69signature\x78\x82"
-"""What comes before the body and between body and signature in a signed node's bytes."""
-SIGNATURE_BYTES = 130
+"""What an encoded transaction begins with; then comes the body."""
+_BEFORE_SIGNATURE = b"\x69signature\x78\x82"
+"""What comes between body and signature."""
+_SIGNATURE_BYTES = 130
 """The signature's digits, with which the bytes end."""
 
 
@@ -127,7 +128,7 @@ class Signed:
     @cached_property
     def data(self) -> bytes:
         """The signed node's bytes: DAG-CBOR of {body, signature}."""
-        return BEFORE_BODY + self.body_data + BEFORE_SIGNATURE + self.signature.encode()
+        return BEFORE_BODY + self.body_data + _BEFORE_SIGNATURE + self.signature.encode()
 
     @cached_property
     def digest(self) -> bytes:
@@ -210,7 +211,7 @@ class Signed:
 
 def _parts(data: bytes) -> tuple[bytes, bytes]:
     """The body's bytes and the signature's, of a signed node's."""
-    return data[len(BEFORE_BODY) : -SIGNATURE_BYTES - len(BEFORE_SIGNATURE)], data[-SIGNATURE_BYTES:]
+    return data[len(BEFORE_BODY) : -_SIGNATURE_BYTES - len(_BEFORE_SIGNATURE)], data[-_SIGNATURE_BYTES:]
 
 
 def _read_quickly(data: bytes, limit: int) -> Signed | None:
@@ -222,7 +223,7 @@ def _read_quickly(data: bytes, limit: int) -> Signed | None:
     if not data.startswith(BEFORE_BODY) or len(data) > limit:
         return None
     inside, ending = _parts(data)
-    if not data.startswith(BEFORE_SIGNATURE, len(BEFORE_BODY) + len(inside)):
+    if not data.startswith(_BEFORE_SIGNATURE, len(BEFORE_BODY) + len(inside)):
         return None
     try:
         signature = ending.decode("ascii")

@@ -28,7 +28,9 @@ def block_events(connected: Iterable[Entry], disconnected: Iterable[Entry], afte
     found: list[StoredEvent] = []
 
     def say(entry: Entry, kind: str, fields: Mapping[str, str | int | None], undone: bool) -> None:
-        flat = {(PREFIX + name if name in RESERVED else name): value for name, value in fields.items()}
+        flat = dict(fields)
+        if not RESERVED.isdisjoint(flat):
+            flat = {(PREFIX + name if name in RESERVED else name): value for name, value in fields.items()}
         text = _to_json(flat)
         number = after + 1 + len(found)
         found.append(StoredEvent(number, entry.height, entry.id, kind, undone, entry.time, text))

@@ -38,8 +38,9 @@ def _registered(entry: Entry) -> list[tuple[str, str]]:
     """The names that the block registers: what is in a block has been done, and nothing takes a name back."""
     found = []
     for signed in entry.block.transactions:
-        if isinstance(signed.payload, RegisterDataset):
-            found.append(("datasets", signed.payload.name))
-        elif isinstance(signed.payload, RegisterModel):
-            found.append(("models", signed.payload.name))
+        payload = signed.body.payload
+        if isinstance(payload, RegisterDataset):
+            found.append(("datasets", payload.name))
+        elif isinstance(payload, RegisterModel):
+            found.append(("models", payload.name))
     return found

@@ -15,7 +15,7 @@ import immutables
 
 from chain.encoding import list_head, read_raw, shown, write_raw
 from chain.errors import InvalidEncoding
-from chain.packing import NULL, pack, pack_text
+from chain.packing import NULL, pack, pack_integer, pack_text
 from chain.schema import Hash, Range, read, write
 from chain.state.attested import Attested
 from chain.state.electorate import Admission, Engagements, PendingSet, Phases, Slashed
@@ -286,19 +286,18 @@ class Draft:
     """Changes on top of a state, collected for a block; those of a transaction come in whole or not."""
 
     base: State
-    _changes: dict[tuple[str, str], Any] = field(default_factory=dict)
-    _pending: dict[tuple[str, str], Any] | None = None
+    _changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By table and key; None for what is forgotten."""
+    _pending: dict[str, dict[str, Any]] | None = None
 
     def get(self, table: Table[T], key: str) -> T | None:
         """The object as changed so far, None where there is none."""
         name = table.name
-        at = (name, key)
-        if self._pending:
-            found = self._pending.get(at, _MISSING)
-            if found is not _MISSING:
-                return found  # type: ignore[no-any-return]
-        found = self._changes.get(at, _MISSING)
-        return self.base.tables[name].get(key) if found is _MISSING else found
+        for layer in (self._changes,) if self._pending is None else (self._pending, self._changes):
+            rows = layer.get(name)
+            if rows is not None and key in rows:
+                return rows[key]  # type: ignore[no-any-return]
+        return self.base.tables[name].get(key)
 
     def only(self, table: Table[T]) -> T:
         """The object of a table that holds a single one."""
@@ -311,18 +310,24 @@ class Draft:
         """All keys of a table as changed so far, sorted."""
         keys = set(self.base.table(table))
         for layer in (self._changes, self._pending or {}):
-            for (name, key), value in layer.items():
-                if name == table.name:
-                    (keys.discard if value is None else keys.add)(key)
+            for key, value in layer.get(table.name, {}).items():
+                (keys.discard if value is None else keys.add)(key)
         return sorted(keys)
 
     def put(self, table: Table[T], key: str, value: T) -> None:
         """Set an object."""
-        (self._changes if self._pending is None else self._pending)[table.name, key] = value
+        self._rows(table.name)[key] = value
 
     def remove(self, table: Table[T], key: str) -> None:
         """Forget an object."""
-        (self._changes if self._pending is None else self._pending)[table.name, key] = None
+        self._rows(table.name)[key] = None
+
+    def _rows(self, name: str) -> dict[str, Any]:
+        layer = self._changes if self._pending is None else self._pending
+        rows = layer.get(name)
+        if rows is None:
+            rows = layer[name] = {}
+        return rows
 
     def begin(self) -> None:
         """Changes from here on are a transaction's: to be kept or dropped together."""
@@ -332,8 +337,9 @@ class Draft:
 
     def keep(self) -> None:
         """The transaction ended well."""
-        self._changes.update(self._pending or {})
-        self._pending = None
+        pending, self._pending = self._pending or {}, None
+        for name, rows in pending.items():
+            self._rows(name).update(rows)
 
     def drop(self) -> None:
         """The transaction failed: what it changed is forgotten."""
@@ -345,11 +351,8 @@ class Draft:
         # of what there is. Three pieces of bytes for each change.
         changed: list[bytes] = []
         tables = self.base.tables
-        by_table: dict[str, dict[str, Any]] = {}
-        for (name, key), value in self._changes.items():
-            by_table.setdefault(name, {})[key] = value
-        for name in sorted(by_table):
-            rows, old = by_table[name], tables[name]
+        for name in sorted(self._changes):
+            rows, old = self._changes[name], tables[name]
             head = list_head(3) + pack_text(name)
             with old.mutate() as mutation:
                 for key in sorted(rows):
@@ -361,7 +364,7 @@ class Draft:
                         changed += head, pack_text(key), NULL
                     else:
                         mutation[key] = value
-                        changed += head, pack_text(key), pack(value)
+                        changed += head, pack_text(key), pack_integer(value) if type(value) is int else pack(value)
                 tables = tables.set(name, mutation.finish())
         digest = hashlib.sha256(list_head(2) + write_raw(self.base.digest) + list_head(len(changed) // 3))
         digest.update(b"".join(changed))

@@ -138,13 +138,13 @@ def _check_decision(job: Job, model: Model, payload: VoteModel) -> None:
 
 
 def _check_approval(job: Job, model: Model, payload: VoteModel) -> None:
-    require(
-        payload.replayed == job.update_ids,
-        InvalidField,
-        f"all {len(job.update_ids)} updates in order of round and partition",
-        f"{len(payload.replayed)}",
-        "body.payload.replayed",
-    )
+    updates = job.update_ids
+    if payload.replayed != updates:
+        raise InvalidField(
+            f"all {len(updates)} updates in order of round and partition",
+            f"{len(payload.replayed)}",
+            "body.payload.replayed",
+        )
     score = job.candidate.score if job.candidate else None
     require(
         payload.score == score,

@@ -43,8 +43,8 @@ from chain.errors import (
 )
 from chain.keys import Key
 from chain.params import DEVELOPMENT, Genesis
-from chain.schema import Address, Hash
-from chain.transactions import Signed
+from chain.schema import Address, Cid, Hash
+from chain.transactions import BEFORE_BODY, ReportFailure, Signed, body_of, sign
 
 GENESIS = Hash("ab" * 32)
 TARGET = DEVELOPMENT.initial_target
@@ -305,3 +305,23 @@ def test_transactions_and_blocks_are_readable_in_kubo(block: Block, kubo: Any) -
     assert put.decode().strip() == block.cid
     amount = kubo.run("dag", "get", f"{block.cid}/transactions/0/body/payload/amount")
     assert json.loads(amount) == 5
+
+
+def test_what_looks_like_the_beginning_of_a_transaction_inside_of_one_misleads_nobody() -> None:
+    key = Key(b"\x05" * 32)
+    texts = ["plain", "\u00a2dbody", "\u00a2dbody{}" * 3, "isignaturex", "\u00a2dbody", "end"]
+    assert BEFORE_BODY in texts[1].encode()
+    job = Cid(cid_of(b"job"))
+    said = [ReportFailure(job, 0, 0, None, "code", text, (), text) for text in texts]
+    signed = [sign(body_of(each, key.address, GENESIS, f"{n:032x}", 9), key) for n, each in enumerate(said)]
+    commitment = Commitment(7, key.address, GENESIS)
+    for count in range(len(signed) + 1):
+        some = tuple(signed[:count])
+        block = Block(Header(1, GENESIS, merkle_root(commitment, some), 1, 0x1F3FFFFF, 0), commitment, some)
+        back = Block.decode(block.data, 10**6)
+        assert back == block
+        assert back.data == block.data
+        assert [each.id for each in back.transactions] == [each.id for each in some]
+        for cut in (block.data[:-1], block.data + b"\x00", block.data[:-131]):
+            with pytest.raises((InvalidEncoding, InvalidSignature)):
+                Block.decode(cut, 10**6)

@@ -20,6 +20,8 @@ from chain.encoding import (
     decode,
     encode,
     from_json,
+    list_head,
+    split_list,
     to_json,
 )
 from chain.errors import InvalidEncoding
@@ -197,3 +199,21 @@ def test_a_cid_with_unused_bits_set_is_refused() -> None:
     assert A_CID[-1] in "aeimquy4"  # 36 bytes leave two bits over
     with pytest.raises(InvalidEncoding):
         cid_to_bytes(A_CID[:-1] + chr(ord(A_CID[-1]) + 1))
+
+
+@given(st.lists(st.binary(max_size=6), max_size=40), st.binary(max_size=3))
+def test_a_list_falls_apart_where_its_items_begin_or_not_at_all(inside: list[bytes], before: bytes) -> None:
+    begin = b"\x01\x02"
+    items = [begin + each for each in inside]
+    data = before + list_head(len(items)) + b"".join(items)
+    found = split_list(data, len(before), begin)
+    assert found == (items if not any(begin in each[1:] for each in items) else None)
+    assert split_list(data + b"\x00", len(before), begin) != items
+    assert split_list(before + list_head(len(items) + 1) + b"".join(items), len(before), begin) is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x98\x01\x01\x02", b"\x60", b"\x9f\x01\x02\xff", b"\x9b" + bytes(8), b"\x81\x02"]
+)
+def test_what_is_no_list_in_its_shortest_form_does_not_fall_apart(data: bytes) -> None:
+    assert split_list(data, 0, b"\x01\x02") is None

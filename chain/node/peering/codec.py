@@ -5,13 +5,14 @@ Blocks and signed transactions lie inside as the nodes they are everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from chain import schema
-from chain.blocks import Block
-from chain.encoding import read_raw, shown, write_raw
-from chain.errors import InvalidEncoding
+from chain.blocks import BEFORE_HEADER, Block
+from chain.encoding import read_raw, shown, split_list, write_raw
+from chain.errors import ChainError, InvalidEncoding
 from chain.node.peering.messages import (
     MAX_BODIES,
     MAX_TRANSACTIONS,
@@ -29,8 +30,11 @@ from chain.node.peering.messages import (
     Peers,
     Transactions,
 )
+from chain.packing import pack_text
 from chain.params import Params
-from chain.transactions import Signed
+from chain.transactions import BEFORE_BODY, Signed
+
+Item = TypeVar("Item")
 
 #: Bytes that blocks in one message, or transactions in one message, fill beside a first one that is larger.
 BATCH_BYTES = 2 * 1024 * 1024
@@ -88,11 +92,13 @@ def decode(kind: type[Message], data: bytes, params: Params) -> Message:
     """A message of this class. Raises InvalidEncoding and InvalidSignature (a malformed one)."""
     limit = limit_of(kind, params)
     if kind is Blocks:
-        items = _items(data, limit, "blocks", MAX_BODIES)
-        return Blocks(tuple(Block.decode(each, params.max_block_bytes) for each in items))
+        largest = params.max_block_bytes
+        return Blocks(_all(data, limit, "blocks", MAX_BODIES, BEFORE_HEADER, lambda each: Block.decode(each, largest)))
     if kind is Transactions:
-        items = _items(data, limit, "transactions", MAX_TRANSACTIONS)
-        return Transactions(tuple(Signed.decode(each, params.largest_transaction) for each in items))
+        most = params.largest_transaction
+        return Transactions(
+            _all(data, limit, "transactions", MAX_TRANSACTIONS, BEFORE_BODY, lambda each: Signed.decode(each, most))
+        )
     return schema.from_bytes(kind, data, limit)
 
 
@@ -104,6 +110,19 @@ def _list(items: Sequence[bytes]) -> bytes:
     else:
         head = bytes((0x98, count)) if count < 256 else b"\x99" + count.to_bytes(2, "big")
     return head + b"".join(items)
+
+
+def _all(
+    data: bytes, limit: int, name: str, most: int, begin: bytes, read: Callable[[bytes], Item]
+) -> tuple[Item, ...]:
+    """The items of a message that is a list of them: read where they seem to begin and, if one is not whole then,
+    as parts of the whole (see `split_list`)."""
+    head = b"\xa1" + pack_text(name)
+    items = split_list(data, len(head), begin) if data.startswith(head) and len(data) <= limit else None
+    if items is not None and len(items) <= most:
+        with suppress(ChainError):
+            return tuple([read(each) for each in items])
+    return tuple([read(each) for each in _items(data, limit, name, most)])
 
 
 def _items(data: bytes, limit: int, name: str, most: int) -> list[bytes]:
