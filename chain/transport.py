@@ -13,6 +13,7 @@ from chain.answers import NodeRefused, NodeUnavailable, Page, T, View, problem_o
 from chain.encoding import decode
 from chain.errors import InvalidEncoding
 from runtime import strict_json
+from runtime.reasons import reason
 
 CBOR = "application/vnd.ipld.dag-cbor"
 #: Bytes of the largest answer that is read.
@@ -80,10 +81,11 @@ class Transport:
                 # A connection from before the node's restart fails once; every request may be repeated.
                 self.close()
                 if attempt:
-                    raise NodeUnavailable(f"no node answers at {self.url}: {error}") from error
+                    advice = "start it, or name another one"
+                    raise NodeUnavailable(f"no node answers at {self.url} ({reason(error)}); {advice}") from error
             except requests.RequestException as error:
                 self.close()
-                raise NodeUnavailable(f"the node at {self.url} did not answer {path}: {error}") from error
+                raise NodeUnavailable(f"the node at {self.url} did not answer {path} ({reason(error)})") from error
         if response.status_code < 400:
             return response
         problem = problem_of(response)

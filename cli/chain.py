@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from datetime import UTC, datetime
 
 import click
@@ -62,6 +63,8 @@ def block(which: str | None, limit: int, data: str, node: str | None, as_json: b
         rows = [(b["height"], b["hash"], _time(b["time"]), len(b["transactions"])) for b in page["blocks"]]
         emit(page, as_json, lambda: table(("height", "hash", "time", "transactions"), rows))
         return
+    if not re.fullmatch("[0-9]{1,15}|[0-9a-f]{64}", which):
+        raise click.UsageError(f"{which!r}: expected a height, or a block's hash of 64 hexadecimal digits in lowercase")
     found = client.block(which)
     if found is None:
         raise click.ClickException(f"the node has no block {which}: give a height up to the head's, or a hash")

@@ -36,7 +36,8 @@ def list_(data: str, as_json: bool) -> None:
     """List the wallets of the data folder."""
     found = Wallets(DataFolder(data).wallets).addresses()
     rows = list(found.items())
-    emit([{"name": n, "address": a} for n, a in rows], as_json, lambda: table(("name", "address"), rows))
+    human = table(("name", "address"), rows, f"no wallets in {data}; `assay wallet new` makes one")
+    emit([{"name": n, "address": a} for n, a in rows], as_json, lambda: human)
 
 
 @wallet.command()

@@ -25,6 +25,11 @@ from runtime.problems import Problem
 TYPE = "urn:assay:problem:"
 _RETRY = {"Retry-After": "2"}
 
+#: What pydantic says, in words that say what to do.
+_WORDS = {
+    "Field required": "expected a value, came none",
+    "Extra inputs are not permitted": "there is no such field; GET /docs shows those there are",
+}
 #: Status by the chain's codes; what is not here is the sender's mistake.
 _STATUS = {
     "unknown": 404,
@@ -144,7 +149,7 @@ def _bad_fields(fields: Mapping[str, Sequence[str]]) -> Problem:
     errors = []
     for name, messages in fields.items():
         # A rule over several fields has no place of its own: its message begins with the field's name.
-        message = "; ".join(messages).removeprefix("Value error, ")
+        message = "; ".join(_WORDS.get(each, each) for each in messages).removeprefix("Value error, ")
         field, colon, rest = message.partition(": ")
         whole = name in ("", "_schema")
         named = whole and colon and field.isidentifier()

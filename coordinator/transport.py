@@ -8,6 +8,7 @@ from typing import IO, Any, Self, TypeVar, cast
 import requests
 
 from runtime import strict_json
+from runtime.reasons import reason
 
 #: Streams send a heartbeat every 15 s; silence for three of them means that the connection is dead.
 STREAM_SILENCE = 45.0
@@ -17,16 +18,6 @@ _D = TypeVar("_D")
 
 class ClientError(Exception):
     """Base of what this client raises."""
-
-
-def _reason(error: BaseException) -> str:
-    """The operating system's own words where there are some: requests' are the address three times over."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror and not isinstance(inner, requests.RequestException):
-            return inner.strerror.lower()
-        inner = inner.__cause__ or inner.__context__
-    return str(error)
 
 
 class CoordinatorUnavailable(ClientError):  # noqa: N818 - the failure's name, as users read it
@@ -109,7 +100,7 @@ class Transport:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise CoordinatorUnavailable(self.url, _reason(error)) from error
+            raise CoordinatorUnavailable(self.url, reason(error)) from error
 
     def _json(self, response: requests.Response) -> dict[str, Any]:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any, Final
 
@@ -54,7 +55,9 @@ def check_metric(metric: str, task: str) -> None:
     """Raise InvalidSpec unless the metric is one of the task."""
     possible = [name for name, entry in METRICS.items() if entry.task == task]
     if metric not in possible:
-        raise InvalidSpec(f"metric: expected one of {', '.join(possible)} for {task}, came {metric!r}")
+        near = get_close_matches(metric.lower(), possible, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise InvalidSpec(f"metric: expected one of {', '.join(possible)} for {task}, came {metric!r}{meant}")
 
 
 def micro(value: float) -> int:

@@ -151,6 +151,8 @@ def test_the_chain_is_shown(on: Callable[..., Any], network: Any, adopted: str) 
     block = on("chain", "block", 1, "--json").json
     assert block["height"] == 1
     assert on("chain", "block", block["hash"], "--json").json == block
+    wrong = on("chain", "block", "xyz")
+    assert (wrong.status, "'xyz': expected a height, or a block's hash" in wrong.err) == (2, True)
     ran = on("chain", "block", 10**6)
     assert ran.status == 1
     assert "has no block 1000000" in ran.err

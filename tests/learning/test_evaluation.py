@@ -73,3 +73,5 @@ def test_a_score_is_rounded_half_to_even_from_the_exact_value(value: float, scor
 def test_a_metric_of_the_other_task_is_refused() -> None:
     with pytest.raises(InvalidSpec, match=r"accuracy.* for classification, came 'r2'"):
         check_metric("r2", "classification")
+    with pytest.raises(InvalidSpec, match=r"came 'Acuracy'; did you mean accuracy\?"):
+        check_metric("Acuracy", "classification")
