@@ -154,6 +154,27 @@ def play(network: Network, seed: int | None, steps: int) -> None:
     player.end()
 
 
+def opening(network: Network) -> None:
+    """Three and four, then two, two and three of seven validators: each part goes on and is final nowhere, for five are
+    a quorum, until it heals."""
+    player = Player(network, 0)
+    for groups in (((0, 1, 2), (3, 4, 5, 6)), ((0, 1), (2, 3), (4, 5, 6))):
+        before = network.agree()["final"]["height"]
+        network.part(*groups)
+        for group in groups:
+            for number in group:
+                network.spread(network.pay(number), group)
+        heads = {network.at(group[0])["head"] for group in groups}
+        finals = {network.at(member.number)["final"]["height"] for member in network.members}
+        assert len(heads) == len(groups), heads
+        assert finals == {before}, (finals, before)
+        player.say(f"{groups} go on apart, final at {before}")
+        network.heal()
+        after = network.agree(SECONDS)
+        assert after["final"]["height"] > before
+        player.say(f"all agree at height {after['height']}, final {after['final']['height']}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fleet.partitions", description=__doc__)
     parser.add_argument("seed", type=int)
@@ -171,7 +192,10 @@ def main() -> int:
         network = Network(folder, validators=[int(number) for number in asked.validators.split(",")])
         with network.reached():
             try:
-                play(network.start(), asked.seed, asked.steps)
+                network.start()
+                if all(member.validates for member in network.members):
+                    opening(network)
+                play(network, asked.seed, asked.steps)
             except AssertionError as error:
                 sys.stdout.write(f"seed {asked.seed}: {error}\n")
                 return 1
