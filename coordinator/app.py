@@ -58,6 +58,27 @@ def create_app(found: Services) -> Flask:
     return app
 
 
+#: What may be said instead of an answer, and when.
+_REFUSALS = {
+    "400": "Something of the request is wrong; the answer names it",
+    "403": "The sender may not do that, or cannot pay for it",
+    "404": "There is no such thing",
+    "409": "It contradicts what there is",
+    "413": "It is larger than what is read here",
+    "422": "Content that was found cannot be used",
+    "502": "The store gave something else than was asked for",
+    "503": "The node, the broker or the store does not answer, or is busy; try again",
+    "504": "The transaction is not in a block yet; ask again",
+}
+
+
+def _refusals(path: str, operation: dict[str, Any]) -> tuple[str, ...]:
+    """The statuses of refusals that an operation may answer with."""
+    if not path.startswith("/api/"):
+        return ()
+    return tuple(_REFUSALS) if "{" in path or "requestBody" in operation else ("400", "503")
+
+
 def _finish_spec(spec: Any) -> Any:
     """What APIFlask cannot say: bodies of more than one kind, and the media type of problems."""
     components = spec["components"]["schemas"]
@@ -87,6 +108,8 @@ def _finish_spec(spec: Any) -> Any:
     for path, operations in spec["paths"].items():
         for operation in operations.values():
             answers = operation["responses"]
+            for status in _refusals(path, operation):
+                answers.setdefault(status, {"description": _REFUSALS[status]})
             for status, answer in answers.items():
                 if status[0] in "45":
                     answer["content"] = answers["200"]["content"] if path == "/readyz" else problem

@@ -22,6 +22,7 @@ from chain.node.peering.messages import (
     Hello,
     Inventory,
     Message,
+    Offer,
     Packed,
     Peers,
     Status,
@@ -41,7 +42,7 @@ MESSAGES: tuple[Message, ...] = (
     AskHeaders((OTHER, GENESIS)), Headers(STATUS, (HEADER, HEADER)), AskBlocks((OTHER, GENESIS)),
     Blocks((block(SIGNED[:3]), block(()))), AskTransactions((CID, RAW_CID)), Transactions(tuple(SIGNED[:4])),
     AskInventory(STATUS, 0), Inventory(STATUS, (CID, RAW_CID), 1024), AskPeers(),
-    Peers(("http://127.0.0.1:7001", "https://node.example:443")),
+    Peers(("http://127.0.0.1:7001", "https://node.example:443")), Offer((CID, RAW_CID)),
 )  # fmt: skip
 
 

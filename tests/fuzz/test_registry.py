@@ -89,6 +89,16 @@ def test_what_is_registered_exists() -> None:
         assert callable(place), name
 
 
+def test_every_message_and_every_kind_has_an_example() -> None:
+    from chain.node.peering.codec import NAMES
+    from chain.payloads import PAYLOADS
+    from tests.fuzz.decoders_chain import SIGNED
+    from tests.fuzz.decoders_peers import MESSAGES
+
+    assert {type(message) for message in MESSAGES} == set(NAMES.values())
+    assert {signed.body.kind for signed in SIGNED} == set(PAYLOADS)
+
+
 def test_what_is_excused_is_still_there() -> None:
     """An excuse for something that is gone, or that is registered by now, goes too."""
     assert set(EXCUSED) <= set(suspects()) - covered()
