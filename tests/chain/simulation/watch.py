@@ -197,8 +197,6 @@ class Watch:
             if state.accounts[who].locked or who in state.admissions or state.validators.weight(Address(who)):
                 raise Violation(f"{who} is slashed, and still a validator or with stake")
         self.slashed.update({who: each.burned for who, each in state.slashed.items()})
-        if member.crashes:
-            return  # it may have forgotten a vote that no block holds
         kept = [Block.decode(each.data, self.params.max_block_bytes) for each in member.disk.blocks_above(0)]
         shown = Votes()
         for block in kept:
