@@ -245,7 +245,7 @@ def test_the_application_is_made_before_any_thread_works(tmp_path, net, monkeypa
     """CPython 3.11 cannot parse code in two threads at once, as making routes and printing a traceback do."""
     order: list[str] = []
     make, start = running.create_app, Service.start
-    monkeypatch.setattr(running, "create_app", lambda service: order.append("application") or make(service))
+    monkeypatch.setattr(running, "create_app", lambda *given: order.append("application") or make(*given))
     monkeypatch.setattr(Service, "start", lambda self: order.append("threads") or start(self))
     stop = threading.Event()
     run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, stop, lambda _: stop.set())
