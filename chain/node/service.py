@@ -33,6 +33,8 @@ BATCH = 500
 ACKNOWLEDGE_SECONDS = 30.0
 #: Seconds to wait after the disk refused a write.
 RETRY_SECONDS = 1.0
+#: Seconds for which a node that has seen two branches final still answers its peers.
+PART_SECONDS = 6.0
 
 T = TypeVar("T")
 _log = get_logger(__name__)
@@ -175,10 +177,28 @@ class Service:
                 self._step()
         except BaseException as error:  # noqa: BLE001 - no node without its writer
             self.error = error
-            self.stop.set()  # before it is told, which can fail as well
-            _log.critical("the node stops", reason=str(error), exc_info=error)
+            try:
+                _log.critical("the node stops", reason=str(error), exc_info=error)
+                if isinstance(error, ConflictingFinality):
+                    self._part()
+            finally:
+                self.stop.set()
         finally:
             self._miner.close()
+
+    def _part(self) -> None:
+        """Two branches are final: before the node ends, let its peers see both, for a few seconds."""
+        if self._mining is not None:
+            self._miner.stop(self._mining)
+        self.peers.peering.part()
+        end = time.monotonic() + PART_SECONDS
+        with suppress(queue.Empty):
+            while self.peers.peering.peers and not self.stop.is_set():
+                item = self._inbox.get(timeout=max(0.0, end - time.monotonic()))
+                if isinstance(item, _Call):
+                    self._do(item)
+                elif isinstance(item, _Submission):
+                    item.answer.set_exception(Unacknowledged("the node is stopping"))
 
     def _step(self) -> None:
         items = self._take()

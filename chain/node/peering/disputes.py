@@ -8,9 +8,16 @@ memory can be looked at; a claim that the branch does not bear out is a broken r
 
 from __future__ import annotations
 
+from chain.blocks import Block
 from chain.node.core import Node
+from chain.node.peering import serving
+from chain.node.peering.messages import MAX_BODIES, MAX_HEADERS, AskBlocks, Blocks, Headers, Message
 from chain.node.peering.peer import Peer
+from chain.schema import Hash
 from chain.tree import Entry
+
+#: Messages with blocks of the other branch that are told; each has up to 2 MiB.
+PROOF_MESSAGES = 16
 
 
 def look(node: Node, peer: Peer) -> None:
@@ -30,6 +37,32 @@ def fork_height(node: Node, entry: Entry) -> int:
             return at.height
         at = node.chain.entry(at.parent)
     return node.chain.lowest
+
+
+def proof(node: Node, conflict: Block | None) -> list[Message]:
+    """What has peers of either side see that two branches are final, for those that follow ours and the others.
+
+    The bodies of the branch that ends in ``conflict``, which is not here but its parent is, and the headers of our own,
+    whose bodies are asked for. Without a block only the latter.
+    """
+    messages: list[Message] = []
+    fork = node.chain.lowest
+    at = None if conflict is None else node.chain.entry(conflict.header.parent)
+    if conflict is not None and at is not None:
+        fork, ids = fork_height(node, at), list[Hash]()
+        while at is not None and at.height > fork:
+            ids.append(at.id)
+            at = node.chain.entry(at.parent)
+        ids.reverse()
+        while ids and len(messages) < PROOF_MESSAGES:
+            found = serving.blocks(node, AskBlocks(tuple(ids[:MAX_BODIES])))
+            if not found.blocks:
+                break
+            messages.append(found)
+            ids = ids[len(found.blocks) :]
+        messages.append(Blocks((conflict,)))
+    status = serving.status_of(node.chain, node.head)
+    return [*messages, Headers(status, node.headers(fork, MAX_HEADERS))]
 
 
 def finals(node: Node, peer: Peer) -> dict[str, object]:

@@ -8,13 +8,12 @@ while, with the reason in the log; who is late, slow, of another opinion or on a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from chain.blocks import Block
 from chain.errors import ChainError
 from chain.node.core import Node
 from chain.node.interface import Clock
-from chain.node.peering import serving
+from chain.node.peering import disputes, serving
 from chain.node.peering.book import Book, Rng
 from chain.node.peering.dialling import Dialling
 from chain.node.peering.exchange import Exchange
@@ -42,30 +41,17 @@ from chain.node.peering.messages import (
     Request,
     Transactions,
 )
+from chain.node.peering.outside import Dropped, Log, nobody, quiet
 from chain.node.peering.peer import Asked, Peer, PeerRefused, PeerView
 from chain.node.peering.quota import Quotas, cost_of, size_of
 from chain.node.peering.slots import who_leaves
-from chain.node.peering.sync import Log, Sync
+from chain.node.peering.sync import Sync
 from chain.transactions import Signed
 
 #: Requests in a row without an answer after which a connection is given up.
 MAX_FAILURES = 3
 #: Shortest time between two rounds of what recurs.
 TICK_MS = 20
-
-
-class Dropped(Protocol):
-    """Told when a connection ends by our decision."""
-
-    def __call__(self, peer: str, reason: str, /) -> None: ...
-
-
-def _quiet(_event: str, /, **_fields: object) -> None:
-    """No log."""
-
-
-def _nobody(_peer: str, _reason: str, /) -> None:
-    """Nobody to tell."""
 
 
 class Peering(Dialling):
@@ -81,9 +67,9 @@ class Peering(Dialling):
         limits: Limits | None = None,
         url: str = "",
         seeds: Iterable[str] = (),
-        dropped: Dropped = _nobody,
-        log: Log = _quiet,
-        warn: Log = _quiet,
+        dropped: Dropped = nobody,
+        log: Log = quiet,
+        warn: Log = quiet,
     ) -> None:
         """Becomes ``node.transport``.
 
@@ -103,6 +89,7 @@ class Peering(Dialling):
         self._exchange = Exchange(node, self.limits, self._ask, self._punish)
         self._quotas = Quotas(limits)
         self._last_tick = 0
+        self._parting = False
         self._rng = rng
         node.transport = self
 
@@ -214,7 +201,7 @@ class Peering(Dialling):
         A request that is one too many for now is not answered.
         """
         peer = self.peers.get(peer_id)
-        if peer is None:
+        if peer is None or (self._parting and not isinstance(message, Request)):
             return
         now = peer.heard = self._clock()
         asked = None if isinstance(message, Request | Offer) else peer.answered(message)
@@ -320,6 +307,17 @@ class Peering(Dialling):
             self.sync.came(block.id)
         self._gossip.blocks(blocks, self._clock())
 
+    def part(self) -> None:
+        """Two branches are final, and the node stops: show that to the peers, which may not have seen it yet.
+
+        From now on it takes nothing, and answers until it is gone.
+        """
+        self._parting = True
+        shown = disputes.proof(self.node, self.sync.conflict)
+        for peer in self.peers.values():
+            for message in shown if peer.reachable else ():
+                self._send(peer.id, message)
+
     def _ask(self, peer: Peer, request: Request) -> bool:
         """Send a request, one of each kind at a time; False where that has to wait."""
         now = self._clock()
@@ -336,6 +334,8 @@ class Peering(Dialling):
 
     def _go_on(self, now: int) -> None:
         """Ask for what comes next, then apply what has come."""
+        if self._parting:
+            return
         self.sync.pump(now)
         self.sync.apply(now)
         for peer in list(self.peers.values()):
@@ -371,6 +371,8 @@ class Peering(Dialling):
 
     def next_time(self) -> int | None:
         """When :meth:`on_time` has something to do, in milliseconds; None: not before something comes."""
+        if self._parting:
+            return None
         if self.sync.ready:
             return self._last_tick
         times: list[int] = []

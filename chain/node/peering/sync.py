@@ -9,11 +9,10 @@ its own blocks do not bear out is a broken rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from chain import work
 from chain.blocks import Block
-from chain.errors import BadParent, BadRoot, ChainError, InvalidBlock
+from chain.errors import BadParent, BadRoot, ChainError, ConflictingFinality, InvalidBlock
 from chain.node.core import Node
 from chain.node.peering.disputes import finals, look
 from chain.node.peering.headers import HeaderTree, Pending
@@ -28,6 +27,7 @@ from chain.node.peering.messages import (
     Request,
     Status,
 )
+from chain.node.peering.outside import Log
 from chain.node.peering.peer import Peer
 from chain.node.peering.quota import forks_off
 from chain.node.peering.serving import locator, rank_of, status_of
@@ -40,12 +40,6 @@ MAX_BRANCHES = 4
 MAX_APPLIED = 16
 #: Answers that connect with nothing, before they count as a broken rule.
 MAX_UNCONNECTED = 8
-
-
-class Log(Protocol):
-    """Where lines for operators go."""
-
-    def __call__(self, event: str, /, **fields: object) -> None: ...
 
 
 class Sync:
@@ -67,6 +61,8 @@ class Sync:
         self._size = 0
         self._flight: dict[Hash, tuple[str, int]] = {}
         self._status: Status | None = None
+        self.conflict: Block | None = None
+        """The block that showed that two branches are final."""
 
     # ------------------------------------------------------------------ where we are
 
@@ -332,7 +328,11 @@ class Sync:
             bringer.headers_at = max(bringer.headers_at, now + self._limits.fork_ms)
             self._cut(block.id)
             return
-        result = self._node.receive_block(block)
+        try:
+            result = self._node.receive_block(block)
+        except ConflictingFinality:
+            self.conflict = block
+            raise
         if result.kind in (Kind.NEW_HEAD, Kind.SIDE, Kind.KNOWN):
             if bringer is not None and fork and result.kind is Kind.NEW_HEAD:
                 bringer.quota.forks.give(1)

@@ -8,8 +8,8 @@ import pytest
 
 from chain.errors import ConflictingFinality
 from chain.node.peering import serving
-from chain.node.peering.messages import AskBlocks, Blocks, Headers
-from tests.chain.node.peering.conftest import VALIDATORS, World
+from chain.node.peering.messages import AskBlocks, AskPeers, Blocks, Headers, Inventory, Peers, Transactions
+from tests.chain.node.peering.conftest import VALIDATORS, Member, World
 
 
 @pytest.fixture
@@ -78,3 +78,73 @@ def test_a_branch_that_claims_nothing_is_not_fetched(make_world):
     world.connect("a", "b")
     world.run_for(20_000)
     assert not [m for one, _, m in world.sent if one == "a" and isinstance(m, AskBlocks)]
+
+
+def stops(world: World) -> Member:
+    """The node that sees first that two branches are final, and stops."""
+    with pytest.raises(ConflictingFinality):
+        world.run_for(60_000)
+    return next(each for each in world.members.values() if each.peering.sync.conflict is not None)
+
+
+def side_of(world: World, member: Member, name: str) -> Member:
+    """Another node that has the same blocks as a member, and is connected with it alone."""
+    other = world.member(name, mines=False)
+    for entry in member.node.chain.branch(0):
+        block = member.node.block(entry.id)
+        assert block is not None
+        other.node.receive_block(block)
+    assert other.head == member.head
+    assert other.node.chain.final.id == member.node.chain.final.id
+    return other
+
+
+@pytest.mark.parametrize("blocks", [0, 40])
+def test_who_stops_shows_the_proof_to_those_on_its_own_side_as_well(two_sides, blocks):
+    """They are not connected with the other side, and would go on."""
+    world = two_sides
+    beside = {"a": "c", "b": "d"}
+    for name, other in beside.items():
+        world.mine(name, blocks)
+        side_of(world, world.members[name], other)
+        world.connect(name, other)
+    world.run_for(6_000)
+    world.connect("a", "b")
+    first = stops(world)
+    own = world.members[beside[first.name]]
+    world.partition(first.name + own.name, *(set("abcd") - {first.name, own.name}))
+    assert not own.node.witness.reports
+    first.peering.part()
+    with pytest.raises(ConflictingFinality):
+        world.run_for(3_000)
+    assert {report.validator for report in own.node.witness.reports} == {key.address for key in VALIDATORS}
+    assert own.reasons() == []
+
+
+def test_who_stops_shows_its_own_branch_to_the_other_side(two_sides):
+    world = two_sides
+    world.connect("a", "b")
+    first = stops(world)
+    other = world.members["b" if first.name == "a" else "a"]
+    assert not other.node.witness.reports
+    first.peering.part()
+    with pytest.raises(ConflictingFinality):
+        world.run_for(3_000)
+    assert other.node.witness.reports
+    assert other.reasons() == []
+
+
+def test_who_stops_answers_and_takes_nothing_any_more(two_sides):
+    world = two_sides
+    world.connect("a", "b")
+    first = stops(world)
+    other = world.members["b" if first.name == "a" else "a"]
+    first.peering.part()
+    head, waiting = first.head, len(first.node.pool)
+    world.sent.clear()
+    status = other.peering.sync.status()
+    signed = world.transfer(first.node.chain.genesis_id)
+    for message in (Transactions((signed,)), Inventory(status, (), 0), Headers(status, ()), AskPeers()):
+        first.peering.on_message(other.name, message)
+    assert [type(message) for sender, _, message in world.sent if sender == first.name] == [Peers]
+    assert (first.head, len(first.node.pool)) == (head, waiting)
