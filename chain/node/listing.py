@@ -71,17 +71,17 @@ class Listing:
     def _in_memory(
         self, state: State, which: str, after: Key | None, newest: bool
     ) -> Iterator[tuple[Key, Job, int]]:
-        rows = state.jobs
-        if self._order[0] is not rows:
-            self._order = (rows, sorted((job.height, job.id) for job in rows.values()))
-        keys = self._order[1]
+        rows, order = state.jobs, self._order
+        if order[0] is not rows:  # one thread's may take the place of another's: each goes on with its own
+            order = self._order = (rows, sorted((job.height, job.id) for job in rows.values()))
+        keys = order[1]
         if newest:
             turns = range((len(keys) if after is None else bisect_left(keys, after)) - 1, -1, -1)
         else:
             turns = range(0 if after is None else bisect_right(keys, after), len(keys))
         for turn in turns:
-            job = rows.get(keys[turn][1])
-            if job is not None and (which in (ALL, job.state) or (which == OPEN and job.is_open)):
+            job = rows[keys[turn][1]]
+            if which in (ALL, job.state) or (which == OPEN and job.is_open):
                 yield keys[turn], job, _size(job)
 
     def _archived(
