@@ -70,7 +70,9 @@ def restore(plan: Plan, fields: Fields, features: int, classes: int) -> Any:
     known = 0
     if classes and not name.startswith("KNeighbors"):
         found = fields.take("classes", "<i8", (None,))
-        if not len(found) or found[0] < 0 or found[-1] >= classes or (np.diff(found) < 1).any():
+        # Compared, not subtracted: differences of 64-bit numbers wrap around.
+        rising = (found[1:] > found[:-1]).all()
+        if not len(found) or found[0] < 0 or found[-1] >= classes or not rising:
             raise InvalidArtifact(f"the classes must rise within 0..{classes - 1}, came {found.tolist()[:20]}")
         estimator.classes_ = found
         known = len(found)

@@ -94,7 +94,7 @@ def _offsets(sizes: list[int]) -> Ints:
 
 def _take_offsets(fields: Fields) -> tuple[Ints, int]:
     offset = fields.take("tree.offset", "<i8", (None,))
-    if not 2 <= len(offset) <= MAX_TREES + 1 or offset[0] != 0 or (np.diff(offset) < 1).any():
+    if not 2 <= len(offset) <= MAX_TREES + 1 or offset[0] != 0 or (offset[1:] <= offset[:-1]).any():
         raise InvalidArtifact("the offsets of an artifact's trees must start at 0 and rise")
     return offset, int(offset[-1])
 

@@ -193,6 +193,7 @@ def test_arrays_that_contradict_the_model_are_refused(job: Callable[..., Session
         ("coef", np.zeros((4, 3))),
         ("classes", np.array([0, 2, 1])),
         ("classes", np.array([0, 1, 3])),
+        ("classes", np.array([0, 6 * 10**18, -5 * 10**18])),  # their differences wrap around to above 0
         ("more", np.zeros(1)),
     ):
         with pytest.raises(InvalidArtifact, match=name if name != "classes" else "classes must rise"):
