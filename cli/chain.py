@@ -36,7 +36,7 @@ def status(data: str, node: str | None, as_json: bool) -> None:
             f"head        {answer['height']}  {answer['head']}",
             f"justified   {answer['justified']['height']}  {answer['justified']['hash']}",
             f"final       {answer['final']['height']}  {answer['final']['hash']}",
-            f"pending     {answer['pending']}" + (f", and {votes} votes on blocks" if votes else ""),
+            f"pending     {answer['pending']}" + (f"; votes on blocks: {votes}" if votes else ""),
             f"peers       {answer['peers']}",
         ]
         return "\n".join(lines)
