@@ -198,7 +198,7 @@ def test_clocks_that_are_all_set_back(network):
     for member in network.members:
         member.clock(14)
     network.spread(network.pay(0), ALL)
-    network.agree()
+    network.settle(ALL)
     for member in network.members:
         member.clock(0)
     network.spread(network.pay(1), ALL, seconds=10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -230,15 +231,30 @@ def test_a_node_stops_also_where_telling_of_it_fails(tmp_path, net, monkeypatch)
         run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, threading.Event())
 
 
-def test_waits_for_peers_go_on_when_the_clock_is_set_back(monkeypatch):
-    from chain.node.service import clock, steady_clock
-
-    steady = steady_clock()
-    assert abs(steady() - clock()) < 1_000
-    before = steady()
-    monkeypatch.setattr(time, "time_ns", lambda: 0)
-    assert clock() == 0
-    assert before <= steady() < before + 10_000
+def test_a_peer_is_tried_again_soon_though_the_clock_was_set_back(tmp_path, net, monkeypatch):
+    found: list[Service] = []
+    make, real, stop = running.create_app, time.time_ns, threading.Event()
+    monkeypatch.setattr(running, "create_app", lambda service, *given: found.append(service) or make(service, *given))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(20)
+        peer = f"http://127.0.0.1:{other.getsockname()[1]}"
+        node = threading.Thread(
+            target=lambda: run(
+                tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, stop, lambda _: None, peers=[peer]
+            )
+        )
+        node.start()
+        try:
+            other.accept()[0].close()  # no greeting
+            deadline = time.monotonic() + 10
+            while not any(each.failures for each in found[0].peers.peering.addresses):
+                assert time.monotonic() < deadline
+                stop.wait(0.01)
+            monkeypatch.setattr(time, "time_ns", lambda: real() - 3_600_000_000_000)
+            other.accept()[0].close()
+        finally:
+            stop.set()
+            node.join(20)
 
 
 def test_the_application_is_made_before_any_thread_works(tmp_path, net, monkeypatch):
