@@ -10,6 +10,7 @@ import queue
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -203,10 +204,11 @@ class Service:
     def _step(self) -> None:
         items = self._take()
         submissions = [each for each in items if isinstance(each, _Submission)]
-        before = self.node.seq
+        before, rest = self.node.seq, deque(items)
         try:
             self._answer(submissions)
-            for each in items:
+            while rest:
+                each = rest.popleft()
                 if isinstance(each, _Found):
                     self._mining = None
                     self.node.mined(each.number, each.nonce)
@@ -220,6 +222,11 @@ class Service:
             self._mine()
             if self.node.seq != self.log.seq:
                 self.log.update()
+        except ConflictingFinality:
+            for each in rest:
+                if isinstance(each, _Call):
+                    self._inbox.put(each)  # peers that ask are answered still
+            raise
         except (sqlite3.OperationalError, OSError) as error:
             _log.error("the disk refused a write; trying again", reason=str(error))
             self._pause_until = time.monotonic() + RETRY_SECONDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from click.testing import CliRunner
 
 from chain.client import NodeClient
 from chain.finality import choose_vote
+from chain.node import remembering
 from chain.node.peering.exchange import Exchange
 from chain.node.peering.links import Links
-from chain.node.running import run
+from chain.node.running import DATABASE, run
 from chain.params import Genesis
 from chain.schema import Address
+from chain.store import Store
 from chain.transactions import Transfer
 from cli import services
 from cli.chain import chain
@@ -183,6 +186,30 @@ def test_a_reorganisation_tells_followers_what_was_undone_and_redone(start, owne
     found = a.client.wait_transaction(lost, "included", timeout=10)
     assert found["block"] != old
     b.client.wait_transaction(lost, "included", timeout=10)
+
+
+def test_both_of_two_nodes_with_conflicting_finals_stop(start, owner, validators, monkeypatch):
+    """Whoever sees it first still shows its own branch to the other."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)  # their threads end with the conflict
+    sides = start("a"), start("b")
+    for node in sides:
+        last: dict = {}
+        node.client.wait_transaction(pay(node, owner, validators), "included", timeout=10)
+
+        def final(node=node, last=last) -> bool:
+            vote(node, validators, last)
+            return bool(node.client.chain()["final"]["height"] >= 1)
+
+        wait(final)
+    sides[1].add(sides[0])
+    for node in sides:
+        node.thread.join(30)
+        assert not node.thread.is_alive()
+    for node in sides:
+        with closing(Store(node.folder / "node" / DATABASE)) as store:
+            assert remembering.conflict(store) is not None
+            caught = {report.validator for report in remembering.evidence(store)}
+            assert caught == {key.address for key in validators}
 
 
 def test_another_network_is_refused_with_the_reason(start, network):
