@@ -31,7 +31,9 @@ class Dialling:
         return self.book.next_try(self._taken(busy), self._wanted(busy) > 0)
 
     def _taken(self, busy: frozenset[str]) -> frozenset[str]:
-        return busy | {peer.hello.url for peer in self.peers.values()} | self.peers.keys() | {self.url}
+        # Not what those say of themselves that were not reached there: it may be somebody else's address.
+        there = {peer.hello.url for peer in self.peers.values() if peer.reachable}
+        return busy | there | self.peers.keys() | {self.url}
 
     def _wanted(self, busy: frozenset[str]) -> int:
         """How many addresses of others to try: also those who came by themselves could all be one's own."""

@@ -105,3 +105,12 @@ def test_an_operators_peer_is_tried_again_soon_however_long_it_was_away(world, n
     due = node.peering.next_dial()
     assert due is not None
     assert due - world.now <= 12_500
+
+
+def test_who_only_claims_an_address_does_not_keep_it_from_being_dialled(world, node):
+    node.peering.add("http://h1:1")
+    hello = replace(world.members["x"].peering.hello(), node="ab" * 16, url="http://h1:1")
+    node.peering.connected("h2/1", hello, who="http://h1:1 from h2", reachable=False, host="h2")
+    assert node.peering.dials() == ["http://h1:1"]
+    come(world, node, 1, "h1")
+    assert node.peering.dials() == []
