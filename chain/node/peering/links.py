@@ -29,10 +29,11 @@ from runtime.logs import get_logger
 
 #: Header with the token that the receiver gave.
 TOKEN = "Assay-Peer"  # noqa: S105 - the name of a header
-#: Threads that post, messages under way to one peer, and messages that wait for it.
-THREADS = 24
+#: Messages under way to one peer, and messages that wait for it.
 UNDER_WAY = 3
 WAITING = 256
+#: Threads that post, at most: slow peers, if most of them are, hold up nobody but themselves.
+THREADS = 64 * UNDER_WAY
 #: Threads that greet the addresses that are due: those where nobody answers must not hold up messages.
 DIALLING = 8
 #: Seconds for all of an answer.

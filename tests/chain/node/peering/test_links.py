@@ -1,0 +1,47 @@
+"""What is under way to one peer waits for nobody else."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import pytest
+
+from chain.node.peering.links import UNDER_WAY, Link, Links
+from chain.node.peering.messages import Transactions
+from chain.params import DEVELOPMENT
+
+
+@pytest.fixture
+def links(monkeypatch):
+    """Connections that post to nobody: what goes to slow addresses takes until the test is over."""
+    release, posted = threading.Event(), queue.SimpleQueue[str]()
+    links = Links(lambda _: None, DEVELOPMENT)
+
+    def post(url: str, *_given: object) -> bytes:
+        posted.put(url)
+        if "slow" in url:
+            release.wait(30)
+        return b""
+
+    monkeypatch.setattr(links._poster, "post", post)
+    yield links, posted
+    release.set()
+    links.close()
+
+
+def test_peers_that_take_their_time_hold_up_nobody_else(links):
+    links, posted = links
+    names = [f"http://slow{number}:1" for number in range(63)]
+    for name in [*names, "http://quick:1"]:
+        links._links[name] = Link(name, name, "", "", [])
+    for name in names * (UNDER_WAY + 2):
+        links.send(name, Transactions(()))
+    for _ in range(len(names) * UNDER_WAY):
+        posted.get(timeout=10)
+    links.send("http://quick:1", Transactions(()))
+    before = time.monotonic()
+    assert posted.get(timeout=10).startswith("http://quick:1/p2p/")
+    assert time.monotonic() - before < 5
+    assert posted.empty(), "so many are under way to one peer, and the rest waits"
