@@ -163,7 +163,10 @@ class Readiness:
             self._probe = self._ledger.send(Transfer(recipient=self._ledger.address, amount=0))
             self._obstacle = None
         except NodeRefused as refused:
-            if refused.code == "insufficient_balance" and final_height > 0:
+            if refused.code != "insufficient_balance":
+                self._obstacle = f"cannot tell whether validators live: {refused.detail}"
+                return
+            if final_height > 0:
                 self._alive.set()
             self._obstacle = (
                 "cannot tell whether validators live, as nothing has ever become final here and the wallet "

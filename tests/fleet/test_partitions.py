@@ -201,7 +201,7 @@ def test_clocks_that_are_all_set_back(network):
     network.settle(ALL)
     for member in network.members:
         member.clock(0)
-    network.spread(network.pay(1), ALL, seconds=10)
+    network.spread(network.pay(1), ALL, seconds=13)
     network.agree()
 
 

@@ -1,4 +1,4 @@
-"""Connections over HTTP, seen from the side that asks: who is at which address, and a few threads that post.
+"""Connections over HTTP, seen from the side that asks: who is at which address, and threads that post.
 
 There is no identity but an address that answers. A greeting carries a token by which the greeted may address
 the greeter; the greeted calls back to the address it was given, shows that token, and only when it is known

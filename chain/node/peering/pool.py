@@ -1,4 +1,4 @@
-"""A few threads that take jobs."""
+"""Threads that take jobs, up to a number, begun when they are needed."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 
 import pytest
 
@@ -41,7 +40,5 @@ def test_peers_that_take_their_time_hold_up_nobody_else(links):
     for _ in range(len(names) * UNDER_WAY):
         posted.get(timeout=10)
     links.send("http://quick:1", Transactions(()))
-    before = time.monotonic()
-    assert posted.get(timeout=10).startswith("http://quick:1/p2p/")
-    assert time.monotonic() - before < 5
+    assert posted.get(timeout=10).startswith("http://quick:1/p2p/"), "while the slow ones hold theirs for 30 s"
     assert posted.empty(), "so many are under way to one peer, and the rest waits"
