@@ -38,6 +38,11 @@ _NO_NETWORK = {  # a Kubo of our own: no peers, no reports, no ports but its API
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole fleets first: they take longest, and two processes share the tests out file by file."""
+    items.sort(key=lambda item: item.get_closest_marker("fleet") is None)
+
+
 def _missing(what: str) -> None:
     if os.environ.get("ASSAY_REQUIRE") == "all":
         pytest.fail(f"{what}, and ASSAY_REQUIRE=all asks for it", pytrace=False)

@@ -241,11 +241,6 @@ def make_sim() -> Callable[..., Sim]:
     return Sim
 
 
-@pytest.fixture
-def sim_on_disk(tmp_path: Path) -> Sim:
-    return Sim(store=Store(tmp_path / "chain.sqlite"))
-
-
 @dataclass(frozen=True)
 class Net:
     """What a test on real processes needs to know of its network."""
