@@ -3,7 +3,7 @@
 #   make demo [IPFS=/ip4/127.0.0.1/tcp/5001] [BROKER=redis://127.0.0.1:6379/0]
 #   make up   [DATA=assay-data] [PORT=5000] [IPFS=...] [BROKER=...]
 #   make test [ARGS="-k guard"]
-#   make fuzz [PART=chain] [SEED=1] [N=1000000] [REQUESTS=10000] [JOBS=2] [AT=4711]
+#   make fuzz [PART=chain] [SEED=1] [N=1000000] [REQUESTS=10000] [JOBS=2] [AT=4711] [ANEW=1]
 #
 # PYTHON=... names the interpreter of the virtual environment (3.11 or later).
 IPFS ?=
@@ -17,10 +17,11 @@ N ?=
 REQUESTS ?=
 JOBS ?=
 AT ?=
+ANEW ?=
 SERVICES = $(if $(IPFS),--ipfs '$(IPFS)') $(if $(BROKER),--broker '$(BROKER)')
 
 FUZZ = $(PART) $(if $(SEED),--seed $(SEED)) $(if $(N),--inputs $(N)) $(if $(REQUESTS),--requests $(REQUESTS)) \
-	$(if $(JOBS),--jobs $(JOBS)) $(if $(AT),--at $(AT))
+	$(if $(JOBS),--jobs $(JOBS)) $(if $(AT),--at $(AT)) $(if $(ANEW),--anew)
 
 .PHONY: help install dev demo up test fuzz clean
 

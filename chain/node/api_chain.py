@@ -212,7 +212,8 @@ def _health(routes: Blueprint, service: Service) -> None:
     def ready() -> Response:
         arguments()
         if not service.alive or service.stop.is_set():
-            raise Refused(503, "not_ready", f"the node is stopping: {service.error or 'it was asked to'}")
+            why = f"the node is stopping: {service.error or 'it was asked to'}"
+            raise Refused(503, "not_ready", why, {"Retry-After": "5"})
         return answer({"status": "ready", "parts": {"chain": {"ready": True, "height": chain.head.height}}})
 
     @routes.get("/metrics")

@@ -26,9 +26,9 @@ def healthz() -> dict[str, str]:
     summary="Whether jobs can run, by part",
     responses={503: "Something is missing; the same document says what"},
 )
-def readyz() -> tuple[Readiness, int]:
+def readyz() -> tuple[Readiness, int, dict[str, str]]:
     document = services().readiness.document()
-    return document, 200 if document["ready"] else 503
+    return (document, 200, {}) if document["ready"] else (document, 503, {"Retry-After": "2"})
 
 
 @blueprint.get("/metrics")

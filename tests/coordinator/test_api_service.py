@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import requests
@@ -14,6 +15,16 @@ def test_the_process_is_live_and_says_by_part_that_it_is_ready(network) -> None:
     ready = get(network, "/readyz")
     assert ready.status_code == 200
     assert set(ready.json()["parts"]) == {"chain", "ipfs", "broker", "workers", "validators", "predictor"}
+
+
+def test_where_something_is_missing_it_says_when_to_ask_again(network, monkeypatch) -> None:
+    monkeypatch.setattr(network.broker, "workers", lambda genesis: [])
+    deadline = time.monotonic() + 30
+    while (answer := get(network, "/readyz")).status_code == 200:
+        assert time.monotonic() < deadline, "workers that are gone were not missed for 30 seconds"
+        time.sleep(0.1)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+    assert answer.json()["parts"]["workers"]["ready"] is False
 
 
 def test_metrics_count_requests_by_route(network) -> None:

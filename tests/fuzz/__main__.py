@@ -1,11 +1,14 @@
 """`make fuzz`: all decoders with a million inputs each, all routes with ten thousand; or parts of that.
 
+It goes on where it was stopped, part by part (`tests/fuzz/progress.py`), so that the whole takes several evenings.
+
     python -m tests.fuzz                         # all of it: an hour and more
     python -m tests.fuzz chain content           # the decoders of two rooms
     python -m tests.fuzz peers/codec.hello --inputs 20000 --seed 7
     python -m tests.fuzz peers/codec.hello --seed 7 --at 4711   # one input again, with the traceback
     python -m tests.fuzz routes --requests 500   # node, coordinator and sockets
-    python -m tests.fuzz list
+    python -m tests.fuzz list                    # all parts, and how far each is
+    python -m tests.fuzz chain --anew            # from the first input on
 
 Exit status: 0 nothing found, 1 something.
 """
@@ -15,9 +18,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,11 +35,14 @@ numeric.pin()  # before anything imports numpy
 
 from tests.fuzz import campaign, decoders  # noqa: E402
 from tests.fuzz.mutate import generator, make  # noqa: E402
+from tests.fuzz.progress import FOLDER, VARIABLE, Progress, Taken, of_decoder  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 ROUTES = ("node", "peer-routes", "coordinator", "sockets")
 #: Seconds without a next input after which a decoder counts as hanging.
 HANGS = 60.0
+#: Set when somebody interrupts: no more children.
+STOPPED = threading.Event()
 
 
 def main() -> int:
@@ -45,19 +54,25 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000, help="for each route")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--at", type=int, help="this input of this decoder alone")
-    parser.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--anew", action="store_true", help="from the first input, whatever was taken before")
+    parser.add_argument("--child", nargs=2, metavar=("FILE", "FIRST"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     campaign.quiet()
     if options.child:
-        return _child(options.parts[0], options.seed, options.inputs, Path(options.child))
+        folder, first = options.child
+        return _child(options.parts[0], options.seed, range(int(first), options.inputs), Path(folder))
     if options.parts == ["list"]:
-        print("\n".join([*(one.name for one in decoders.everything()), *ROUTES]))
+        for one in decoders.everything():
+            print(f"{one.name:44} {_progress(one.name, options.seed).said(one.name, options.inputs)}")
+        print("\n".join(ROUTES))
         return 0
     if options.at is not None:
         return _once(options.parts[0], options.seed, options.at)
     names, routes = _chosen(options.parts)
     print(f"seed {options.seed}: {len(names)} decoders with {options.inputs:,} inputs each, "
           f"{', '.join(routes) or 'no routes'} with {options.requests:,} requests a route", flush=True)  # fmt: skip
+    if options.anew:
+        shutil.rmtree(FOLDER, ignore_errors=True)
     begun = time.monotonic()
     found = _decoders(names, options.seed, options.inputs, options.jobs)
     for part in routes:
@@ -86,21 +101,36 @@ def _chosen(parts: list[str]) -> tuple[list[str], list[str]]:
 def _decoders(names: list[str], seed: int, inputs: int, jobs: int) -> int:
     found = 0
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        for result in pool.map(partial(_watched, seed=seed, inputs=inputs), names):
-            print(result, flush=True)
-            for one in result.findings:
-                print(one, flush=True)
-            found += len(result.findings)
+        try:
+            for result in pool.map(partial(_watched, seed=seed, inputs=inputs), names):
+                whole = _progress(result.decoder, seed).said(result.decoder, inputs)
+                print(f"{result}\n  taken: {whole}", flush=True)
+                for one in result.findings:
+                    print(one, flush=True)
+                found += len(result.findings)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the same one may come twice
+            STOPPED.set()
+            pool.shutdown(cancel_futures=True)
+            raise SystemExit("stopped; the same command goes on from here") from None
     return found
+
+
+def _progress(name: str, seed: int) -> Progress:
+    return of_decoder(FOLDER, seed, decoders.GROUPS[name.partition("/")[0]], decoders.find(name).covers)
 
 
 def _watched(name: str, seed: int, inputs: int) -> campaign.Result:
     """A campaign in a process of its own, so that a crash or an endless loop is a finding too."""
+    progress = _progress(name, seed)
+    first = progress.taken(name).inputs
+    if first >= inputs:
+        return campaign.Result(name, before=first)
     with tempfile.TemporaryDirectory(prefix="assay-fuzz-") as folder:
         place, answer = Path(folder) / "at", Path(folder) / "result"
-        place.write_bytes(bytes(8))
+        place.write_bytes(first.to_bytes(8, "little") * 2)
         command = [sys.executable, "-m", "tests.fuzz", name, "--seed", str(seed), "--inputs", str(inputs), "--child",
-                   folder]  # fmt: skip
+                   folder, str(first)]  # fmt: skip
         process = subprocess.Popen(command, cwd=ROOT)
         last, since = -1, time.monotonic()
         while True:
@@ -108,29 +138,48 @@ def _watched(name: str, seed: int, inputs: int) -> campaign.Result:
                 process.wait(1.0)
                 break
             except subprocess.TimeoutExpired:
-                number = int.from_bytes(place.read_bytes(), "little")
-                if number != last:
+                number, good = _at(place)
+                progress.note(name, Taken(good))
+                if STOPPED.is_set():
+                    process.terminate()
+                elif number != last:
                     last, since = number, time.monotonic()
                 elif time.monotonic() - since > HANGS:
                     process.kill()
                     process.wait()
+        number, good = _at(place)
         if process.returncode == 0:
-            return campaign.undescribe(json.loads(answer.read_text()))
-        number = int.from_bytes(place.read_bytes(), "little")
+            result = campaign.undescribe(json.loads(answer.read_text()))
+            # What was found comes again next time, until it is mended: then the code is another, and all begins anew.
+            progress.note(name, Taken(good if result.findings else inputs))
+            result.before = first
+            return result
+        progress.note(name, Taken(good))
+        if process.returncode in (-signal.SIGTERM, -signal.SIGINT):  # with this process
+            return campaign.Result(name, inputs=number - first, before=first)
         what = f"no end after {HANGS:.0f} s" if process.returncode == -9 else f"exit status {process.returncode}"
         data = make(generator(seed, name, number), decoders.find(name).examples)
-        return campaign.Result(name, findings=[campaign.Finding(name, seed, number, what, data)])
+        return campaign.Result(name, before=first, findings=[campaign.Finding(name, seed, number, what, data)])
 
 
-def _child(name: str, seed: int, inputs: int, folder: Path) -> int:
+def _at(place: Path) -> tuple[int, int]:
+    """The number that a child is at, and that of the first finding, or the same."""
+    data = place.read_bytes()
+    return int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")
+
+
+def _child(name: str, seed: int, numbers: range, folder: Path) -> int:
     import mmap
 
-    with (folder / "at").open("r+b") as file, mmap.mmap(file.fileno(), 8) as place:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with (folder / "at").open("r+b") as file, mmap.mmap(file.fileno(), 16) as place:
 
-        def now_at(number: int) -> None:
-            place[:] = number.to_bytes(8, "little")
+        def now_at(number: int, findings: int) -> None:
+            place[:8] = number.to_bytes(8, "little")
+            if not findings:
+                place[8:] = place[:8]
 
-        result = campaign.run(decoders.find(name), seed, range(inputs), now_at=now_at)
+        result = campaign.run(decoders.find(name), seed, numbers, now_at=now_at)
     (folder / "result").write_text(json.dumps(campaign.describe(result)))
     return 0
 
@@ -150,7 +199,8 @@ def _once(name: str, seed: int, number: int) -> int:
 
 def _routes(part: str, seed: int, requests: int) -> int:
     """The tests of these routes, at full length."""
-    environment = {**os.environ, "ASSAY_FUZZ_REQUESTS": str(requests), "ASSAY_FUZZ_SEED": str(seed)}
+    environment = {**os.environ, "ASSAY_FUZZ_REQUESTS": str(requests), "ASSAY_FUZZ_SEED": str(seed),
+                   VARIABLE: str(FOLDER)}  # fmt: skip
     test = f"tests/fuzz/test_{part.replace('-', '_')}.py"
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "--timeout=0", test]
     return int(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0)

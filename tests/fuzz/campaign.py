@@ -51,6 +51,8 @@ class Result:
 
     decoder: str
     inputs: int = 0
+    before: int = 0
+    """Inputs that earlier runs took."""
     accepted: int = 0
     refused: int = 0
     skipped: int = 0
@@ -64,7 +66,8 @@ class Result:
     def __str__(self) -> str:
         rate = self.inputs / self.seconds if self.seconds else 0.0
         return (
-            f"{self.decoder:44} {self.inputs:9,} inputs {rate:8,.0f}/s  accepted {self.accepted:8,}  slowest "
+            f"{self.decoder:44} {self.before:9,} inputs before, {self.inputs:9,} now {rate:8,.0f}/s  "
+            f"accepted {self.accepted:8,}  slowest "
             f"{1000 * self.slowest:5.1f} ms  memory {self.growth / 2**20:+5.1f} MiB (peak {self.peak / 2**20:+.0f})"
         )
 
@@ -108,16 +111,22 @@ def judge(decoder: Decoder, data: bytes) -> tuple[str, str]:
 
 
 def run(
-    decoder: Decoder, seed: int, numbers: range, *, now_at: Callable[[int], None] | None = None, memory: bool = True
+    decoder: Decoder,
+    seed: int,
+    numbers: range,
+    *,
+    now_at: Callable[[int, int], None] | None = None,
+    memory: bool = True,
 ) -> Result:
-    """The inputs with these numbers. `now_at` is told each before it is tried, for who looks on from outside."""
+    """The inputs with these numbers. `now_at` is told each before it is tried, and how much was
+    found by then, for who looks on from outside."""
     result = Result(decoder.name, inputs=len(numbers))
     tenth = numbers.start + max(1, len(numbers) // 10)
     begun, before, held = time.perf_counter(), peak(), 0
     kinds: set[str] = set()
     for number in numbers:
         if now_at is not None:
-            now_at(number)
+            now_at(number, len(result.findings))
         if number == tenth and memory:
             held = resident()
         data = make(generator(seed, decoder.name, number), decoder.examples)

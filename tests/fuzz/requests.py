@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import http.client
@@ -10,7 +11,8 @@ import os
 import random
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,11 @@ class Sent:
         if self.body is not None:
             parts.append(f"--data-binary @<(echo {self.body[:3000].hex()} | xxd -r -p)")
         return " ".join([*parts, f"'$URL{self.path}'"])
+
+
+def random_of(part: str, number: int) -> random.Random:
+    """The randomness of one request, whatever was sent before it."""
+    return random.Random(f"{SEED} {part} {number}")
 
 
 def known_codes() -> set[str]:
@@ -116,7 +123,8 @@ class Target:
     port: int
     codes: set[str] | None
     """Codes that problems may have; None where their `type` names them."""
-    seen: dict[int, int] = field(default_factory=dict)
+    seen: Counter[str] = field(default_factory=Counter)
+    """Answers by their status, and their code where it is a 503."""
     _connection: http.client.HTTPConnection | None = None
 
     def send(self, sent: Sent, source: str = "") -> tuple[int, bytes, Mapping[str, str]]:
@@ -137,7 +145,10 @@ class Target:
                     raise Wrong(f"no answer ({type(error).__name__}: {error}) to {sent}") from error
         if stream or response.will_close or source:
             self.close()
-        self.seen[response.status] = self.seen.get(response.status, 0) + 1
+        said = json.loads(body).get("code", "") if response.status == 503 and body else ""
+        self.seen[f"{response.status} {said}".strip()] += 1
+        if response.status == 503 and not response.headers.get("Retry-After", "").isdigit():
+            raise Wrong(f"status 503 that does not say when to come again: {body[:500]!r}\n  again: {sent}")
         self._judge(sent, response.status, body, response.headers.get("Content-Type", ""))
         return response.status, body, dict(response.headers)
 
@@ -145,6 +156,12 @@ class Target:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def statuses(self) -> str:
+        """What was answered since this was last asked for."""
+        said = ", ".join(f"{status}: {count:,}" for status, count in sorted(self.seen.items()))
+        self.seen.clear()
+        return said
 
     def _judge(self, sent: Sent, status: int, body: bytes, kind: str) -> None:
         if status < 400:
@@ -170,7 +187,8 @@ class Usage:
 
     memory: int
     threads: int
-    files: int
+    files: Counter[str]
+    """Open files by what they are: a name, or `socket`."""
 
 
 def usage() -> Usage:
@@ -179,10 +197,21 @@ def usage() -> Usage:
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), len(os.listdir("/proc/self/fd")))
+    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), threading.active_count(), Counter(_open_files()))
 
 
-def check_growth(before: Usage, after: Usage) -> None:
-    assert after.memory - before.memory < GROWTH, (before, after)
+def _open_files() -> Iterator[str]:
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            yield os.readlink(f"/proc/self/fd/{number}").partition(":")[0]
+
+
+def check_growth(before: Usage, after: Usage, *, memory: bool = True, of_a_thread: int = 0) -> None:
+    """That nothing was kept but what each thread has from its first answer on: a connection to the database, and
+    `of_a_thread` sockets. `memory`: the run was long enough to tell what grows from what is made once."""
+    assert not memory or after.memory - before.memory < GROWTH, (before, after)
     assert after.threads <= before.threads + 8, (before, after)
-    assert after.files <= before.files + 40, (before, after)  # connections that time out in a while
+    kept = {name: after.threads + 2 for name in after.files if ".sqlite" in name}
+    kept["socket"] = of_a_thread * after.threads
+    grown = Counter({name: count - max(before.files[name], kept.get(name, 0)) for name, count in after.files.items()})
+    assert (+grown).total() <= 40, (grown, before, after)  # connections that time out in a while

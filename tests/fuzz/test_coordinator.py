@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -19,10 +21,29 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.fuzz.requests import REQUESTS, SEED, SEGMENTS, Sent, Target, check_growth, headers_of, path_of, usage
+from tests.fuzz.progress import Taken, of_routes
+from tests.fuzz.requests import (
+    REQUESTS,
+    SEED,
+    SEGMENTS,
+    TYPES,
+    Sent,
+    Target,
+    check_growth,
+    headers_of,
+    odd_body,
+    path_of,
+    random_of,
+    usage,
+)
 
-#: Streams without an end: asked by `test_streams`, which does not wait for it.
+#: Streams without an end, which schemathesis would wait for. The test of hostile paths opens them, reads the answer's
+#: head, and hangs up.
 STREAMS = ("/api/v1/chain/log", "/api/v1/jobs/{job}/events")
+#: States of a job that goes on.
+OPEN = ("training", "voting")
+#: The rooms whose change begins a campaign anew.
+CODE = ("runtime", "chain", "coordinator")
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance,
     negative_data_rejection,
@@ -44,16 +65,40 @@ def standing(network: Any) -> dict[str, Any]:
     return {**shown, "pending": network.node.chain()["pending"]}
 
 
+def asked_for(network: Any) -> dict[str, Any]:
+    """What changes by requests alone, and not by what goes on with jobs that were accepted: names of what there is,
+    policies, and who was cancelled."""
+    state = standing(network)
+    models = [{**each, "version": None} for each in state["models"]["models"]]
+    jobs = {each["job"]: each["state"] == "cancelled" for each in state["jobs"]["jobs"]}
+    return {"jobs": jobs, "models": models, "datasets": [each["name"] for each in state["datasets"]["datasets"]]}
+
+
+def settled(network: Any) -> dict[str, Any]:
+    """What the network knows once it has nothing under way."""
+    deadline = time.monotonic() + 120
+    while True:
+        found = standing(network)
+        if not found["pending"] and all(each["state"] not in OPEN for each in found["jobs"]["jobs"]):
+            return found
+        assert time.monotonic() < deadline, f"jobs do not end: {found}"
+        time.sleep(0.1)
+
+
 def operations(api: schemathesis.BaseSchema) -> list[Any]:
     found = [result.ok() for result in api.get_all_operations()]
     return [each for each in found if each.path not in STREAMS]
 
 
-def attack(operation: Any, mode: GenerationMode, count: int) -> int:
-    """So many cases of one operation; how many were sent."""
+def attack(network: Any, operation: Any, mode: GenerationMode, count: int, job: str) -> Counter[int]:
+    """So many cases of one operation, or as many as there are; the answers by their status. `job` exists."""
     session = requests.Session()
     rng = random.Random(SEED)
-    sent = 0
+    seen = Counter[int]()
+    before = [asked_for(network)]
+    writes = operation.method.upper() != "GET"
+    named = "iris" if "datasets" in operation.path else "iris-nb"
+    known = {"name": named, "model": "iris-nb", "job": job, "number": 1, "version": 1, "which": "0"}
 
     @seed(SEED)
     @settings(
@@ -62,53 +107,77 @@ def attack(operation: Any, mode: GenerationMode, count: int) -> int:
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))
     def run(case: Case) -> None:
-        nonlocal sent
-        sent += 1
         if rng.random() < 0.5:  # the names of what there is, or nothing deep is reached
-            known = {"name": "iris-nb", "model": "iris-nb", "number": 1, "version": 1, "which": "0"}
             for name in case.path_parameters or {}:
                 case.path_parameters[name] = known.get(name, case.path_parameters[name])
         response = case.call(session=session, timeout=60)
-        if response.status_code == 503:
-            return  # declared: the node or the store is busy
-        case.validate_response(response, checks=CHECKS)
+        seen[response.status_code] += 1
+        if writes:
+            now = asked_for(network)
+            assert response.status_code < 400 or now == before[0], f"refused, but it changed something: {response.text}"
+            before[0] = now
+        if response.status_code == 503:  # declared: the node or the store is busy
+            assert response.headers["Retry-After"][0].isdigit()
+        else:
+            case.validate_response(response, checks=CHECKS)
 
     with session:
         run()
-    return sent
+    return seen
 
 
-def test_every_route_takes_what_its_description_allows_and_refuses_the_rest(network: Any, api: Any) -> None:
-    total, skipped, found = 0, [], []
+def test_every_route_takes_what_its_description_allows_and_refuses_the_rest(network: Any, iris: Any, api: Any) -> None:
+    progress, wanted = of_routes(SEED, *CODE), max(1, REQUESTS // 2)
+    found = []
     for operation in operations(api):
-        before, reads = standing(network), operation.method.upper() == "GET"
+        before, reads = settled(network), operation.method.upper() == "GET"
         for mode in GenerationMode:
+            part, begun = f"coordinator {operation.label}, {mode.value}", time.monotonic()
+            if not progress.taken(part).left(wanted):
+                continue
             try:
-                total += attack(operation, mode, max(1, REQUESTS // 2))
-            except Unsatisfiable:
-                skipped.append(f"{operation.label} {mode.value}")  # there is nothing wrong that could be said to it
+                seen = attack(network, operation, mode, wanted, iris["job"])
+                taken = Taken(seen.total(), ended=seen.total() < wanted)
+                progress.note(part, taken)
+                print(f"{part}: {taken.said(wanted)}, {time.monotonic() - begun:.1f} s; {dict(sorted(seen.items()))}",
+                      flush=True)  # fmt: skip
+            except Unsatisfiable:  # there is nothing wrong that could be said to it
+                progress.note(part, Taken(0, ended=True))
+                print(f"{part}: {Taken(0, ended=True).said(wanted)}", flush=True)
             except BaseExceptionGroup as failures:  # schemathesis has its own, with the request to send again
-                found.append(f"{operation.label} {mode.value}: {failures}")
+                found.append(f"{part}: {failures}")
         assert not reads or standing(network) == before, f"{operation.label} changed something"
-    print(f"coordinator: {total:,} requests, seed {SEED}; nothing to send: {', '.join(skipped) or 'none'}")
     assert not found, "\n\n".join(found)
 
 
-def test_every_route_takes_hostile_paths_queries_and_headers(network: Any, api: Any) -> None:
+def test_every_route_takes_hostile_paths_queries_and_headers(network: Any, iris: Any, api: Any) -> None:
     target = Target("127.0.0.1", int(network.url.rpartition(":")[2]), None)
-    rng, before = random.Random(SEED), standing(network)
-    segments = (*SEGMENTS, b"iris-nb", b"iris", b"1")
+    progress, before = of_routes(SEED, *CODE), settled(network)
     rules = [result.ok() for result in api.get_all_operations()]
-    counts = [max(1, REQUESTS // 5), REQUESTS]
-    for number, operation in [(number, each) for number in range(2) for each in rules]:
-        if number == 1 and operation is rules[0]:
-            held = usage()  # every thread has its connection to the node by now
-        for _ in range(counts[number]):
-            rule = operation.path.replace("{", "<").replace("}", ">")
-            method = "GET" if rng.random() < 0.9 else rng.choice(("POST", "PUT", "DELETE", "OPTIONS", "HEAD", "BREW"))
-            target.send(Sent(method, path_of(rng, rule, segments), headers_of(rng)))
+    for operation in rules:  # not counted: what libraries keep once, they keep from then on
+        for number in range(max(1, min(REQUESTS // 5, 400))):
+            target.send(hostile(operation, "warm", number))
+    held = usage()
+    target.statuses()
+    for operation in rules:
+        part, begun = f"coordinator {operation.label}, hostile", time.monotonic()
+        for number in progress.numbers(part, REQUESTS):
+            target.send(hostile(operation, part, number))
+        print(f"{part}: {progress.said(part, REQUESTS)}, {time.monotonic() - begun:.1f} s; {target.statuses()}",
+              flush=True)  # fmt: skip
     target.close()
     assert standing(network) == before
-    if REQUESTS >= 200:  # fewer are taken up by what threads and libraries keep once
-        check_growth(held, usage())
-    print(f"coordinator: {len(rules)} routes, statuses {dict(sorted(target.seen.items()))}, seed {SEED}")
+    check_growth(held, usage(), memory=REQUESTS >= 200, of_a_thread=2)
+
+
+def hostile(operation: Any, part: str, number: int) -> Sent:
+    rng = random_of(part, number)
+    rule = operation.path.replace("{", "<").replace("}", ">")
+    method = operation.method.upper()
+    if rng.random() < 0.1:
+        method = rng.choice(("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "BREW"))
+    path, headers = path_of(rng, rule, (*SEGMENTS, b"iris-nb", b"iris", b"1")), headers_of(rng)
+    if method not in ("POST", "PUT"):
+        return Sent(method, path, headers)
+    kind = rng.choice(TYPES) if rng.random() < 0.3 else "application/json"
+    return Sent(method, path, {**headers, **({"Content-Type": kind} if kind else {})}, odd_body(rng))

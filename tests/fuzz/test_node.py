@@ -21,6 +21,7 @@ from chain.transactions import Signed, body_of, sign
 from tests.chain.conftest import ALICE, BOB, EXAMPLES
 from tests.fuzz.decoders_chain import VALIDATORS
 from tests.fuzz.mutate import Example, make
+from tests.fuzz.progress import of_routes
 from tests.fuzz.requests import (
     REQUESTS,
     SEED,
@@ -33,11 +34,14 @@ from tests.fuzz.requests import (
     known_codes,
     odd_body,
     path_of,
+    random_of,
     usage,
 )
 
 #: Requests between two looks at the chain.
 LOOK = 50
+#: The route after which memory, threads and files are to stay: what is made once was made by then.
+WARM = 3
 
 
 @pytest.fixture(scope="module")
@@ -105,23 +109,22 @@ def request(rng: random.Random, method: str, rule: str, examples: list[Example],
 
 
 def test_every_route_takes_bad_requests(node: NodeClient, target: Target) -> None:
-    rng = random.Random(SEED)
+    progress = of_routes(SEED, "runtime", "chain")
     examples = [Example(each.data, "cbor") for each in signed(node)]
     examples.append(Example(b'{"url":"http://127.0.0.1:1"}', "json"))
     segments = (*SEGMENTS, node.genesis_hash().encode(), ALICE.address.encode())
-    before = standing(node)
-    held, total = usage(), 0
-    for number, (method, rule) in enumerate(rules()):
-        for count in range(REQUESTS):
-            sent = request(rng, method, rule, examples, segments)
+    before, held = standing(node), usage()
+    for place, (method, rule) in enumerate(rules()):
+        part = f"node {method} {rule}"
+        for number in progress.numbers(part, REQUESTS):
+            sent = request(random_of(part, number), method, rule, examples, segments)
             status, _, _ = target.send(sent)
             accepted = status < 300 and sent.method == "POST" and rule == "/transactions"
             assert not accepted, f"accepted: {sent}"
-            total += 1
-            if count % LOOK == 0:
+            if number % LOOK == 0:
                 assert standing(node) == before, f"the chain changed within {LOOK} requests before {sent}"
-        if number == 3:
+        assert standing(node) == before, f"the chain changed within {LOOK} requests to {part}"
+        print(f"{part}: {progress.said(part, REQUESTS)}; {target.statuses()}", flush=True)
+        if place == WARM:
             held = usage()
-    assert standing(node) == before
     check_growth(held, usage())
-    print(f"node: {len(rules())} routes, {total:,} requests, seed {SEED}, statuses {dict(sorted(target.seen.items()))}")

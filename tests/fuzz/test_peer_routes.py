@@ -18,8 +18,20 @@ from chain.node.peering.links import TOKEN, Greeting
 from chain.node.peering.messages import Hello, Status
 from tests.fuzz.decoders_peers import MESSAGES
 from tests.fuzz.mutate import Example, make
-from tests.fuzz.requests import REQUESTS, SEED, TYPES, Sent, Target, check_growth, known_codes, odd_body, usage
-from tests.fuzz.test_node import node, standing
+from tests.fuzz.progress import of_routes
+from tests.fuzz.requests import (
+    REQUESTS,
+    SEED,
+    TYPES,
+    Sent,
+    Target,
+    check_growth,
+    known_codes,
+    odd_body,
+    random_of,
+    usage,
+)
+from tests.fuzz.test_node import WARM, node, standing
 
 __all__ = ["node"]
 CBOR = "application/vnd.ipld.dag-cbor"
@@ -80,25 +92,26 @@ def spoiled(rng: random.Random, examples: list[Example]) -> tuple[dict[str, str]
 
 
 def test_every_message_takes_bad_ones(node: NodeClient, stranger: Stranger) -> None:
-    rng, before = random.Random(SEED), standing(node)
+    progress, before = of_routes(SEED, "runtime", "chain"), standing(node)
     examples = {type(one): [Example(encode(one), "cbor")] for one in MESSAGES}
-    held, total = usage(), 0
-    for number, (name, kind) in enumerate([*NAMES.items(), ("no-such-message", MESSAGES[0].__class__)]):
-        for _ in range(REQUESTS):
-            stranger.send(name, *spoiled(rng, examples[kind]))
-            total += 1
+    held = usage()
+    for place, (name, kind) in enumerate([*NAMES.items(), ("no-such-message", MESSAGES[0].__class__)]):
+        part = f"node POST /p2p/{name}"
+        for number in progress.numbers(part, REQUESTS):
+            stranger.send(name, *spoiled(random_of(part, number), examples[kind]))
         assert standing(node) == before, f"{name} changed the chain"
-        if number == 2:
+        print(f"{part}: {progress.said(part, REQUESTS)}, from {stranger.count:,} addresses so far; "
+              f"{stranger.target.statuses()}", flush=True)  # fmt: skip
+        if place == WARM:
             held = usage()
     check_growth(held, usage())
-    print(f"/p2p/: {len(NAMES) + 1} messages, {total:,} requests from {stranger.count:,} addresses, seed {SEED}, "
-          f"statuses {dict(sorted(stranger.target.seen.items()))}")  # fmt: skip
 
 
 def test_greetings_may_be_spoiled(node: NodeClient, stranger: Stranger) -> None:
-    rng, before = random.Random(SEED), standing(node)
-    for _ in range(REQUESTS):
-        headers, body = spoiled(rng, [Example(schema.to_bytes(stranger.greeting()), "cbor")])
+    progress, before, part = of_routes(SEED, "runtime", "chain"), standing(node), "node POST /p2p/hello, spoiled"
+    for number in progress.numbers(part, REQUESTS):
+        greeting = Example(schema.to_bytes(stranger.greeting()), "cbor")
+        headers, body = spoiled(random_of(part, number), [greeting])
         stranger.count += 1
         status, answer, _ = stranger.target.send(Sent("POST", "/p2p/hello", headers, body), stranger.address)
         if status == 200:  # a good greeting by chance: its peer breaks a rule at once, and so makes room
@@ -106,4 +119,4 @@ def test_greetings_may_be_spoiled(node: NodeClient, stranger: Stranger) -> None:
             stranger.send("headers", {"Content-Type": CBOR}, b"\xff")
             stranger.token = ""
     assert standing(node) == before
-    print(f"/p2p/hello: {REQUESTS:,} requests, statuses {dict(sorted(stranger.target.seen.items()))}")
+    print(f"{part}: {progress.said(part, REQUESTS)}; {stranger.target.statuses()}", flush=True)

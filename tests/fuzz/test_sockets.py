@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import random
 import socket
 import time
 
 import requests
 
 from chain.client import NodeClient
-from tests.fuzz.requests import REQUESTS, SEED, check_growth, usage
+from tests.fuzz.progress import of_routes
+from tests.fuzz.requests import REQUESTS, SEED, check_growth, random_of, usage
 from tests.fuzz.test_node import node, standing
 
 __all__ = ["node"]
@@ -64,8 +64,10 @@ def said(port: int, data: bytes, wait: float) -> bytes:
 
 
 def test_what_is_no_request_does_no_harm(node: NodeClient) -> None:
-    port, rng, before, held = int(node.url.rpartition(":")[2]), random.Random(SEED), standing(node), usage()
-    for number in range(max(len(NONSENSE), REQUESTS)):
+    port, before, held = int(node.url.rpartition(":")[2]), standing(node), usage()
+    progress, part, wanted = of_routes(SEED, "runtime", "chain"), "sockets", max(len(NONSENSE), REQUESTS)
+    for number in progress.numbers(part, wanted):
+        rng = random_of(part, number)
         data = NONSENSE[number] if number < len(NONSENSE) else rng.choice(NONSENSE)
         if number >= len(NONSENSE) and data:
             at = rng.randrange(len(data))
@@ -75,7 +77,7 @@ def test_what_is_no_request_does_no_harm(node: NodeClient) -> None:
         assert not answer.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500")), (data[:200], answer[:500])
     assert standing(node) == before
     check_growth(held, usage())
-    print(f"sockets: {max(len(NONSENSE), REQUESTS):,} connections, seed {SEED}")
+    print(f"{part}: {progress.said(part, wanted)}", flush=True)
 
 
 def test_those_who_send_nothing_more_keep_nobody_waiting(node: NodeClient) -> None:

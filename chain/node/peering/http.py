@@ -118,6 +118,8 @@ def in_writer(service: Service, do: Callable[[], T]) -> T:
     try:
         return service.call(do)
     except PeerRefused as refused:
-        raise Refused(_STATUS.get(refused.code, 409), refused.code, str(refused)) from refused
+        status = _STATUS.get(refused.code, 409)
+        later = {"Retry-After": "60"} if status == 503 else {}  # who is silent for a minute makes room
+        raise Refused(status, refused.code, str(refused), later) from refused
     except Unacknowledged as error:
         raise Refused(503, "busy", str(error), {"Retry-After": "1"}) from error

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from unittest.mock import MagicMock
 
 import pytest
 import requests
@@ -14,6 +15,7 @@ from chain.blocks import Block
 from chain.client import NodeClient, NodeRefused, NodeUnavailable, TransactionRefused, WaitTimeout
 from chain.encoding import to_json
 from chain.keys import Key
+from chain.node.api import create_app
 from chain.schema import Cid, Hash
 from chain.state import Account
 from chain.transactions import (
@@ -276,3 +278,10 @@ def test_a_node_that_is_gone_is_unavailable(served):
     with pytest.raises(NodeUnavailable):
         served.client.chain()
     assert not served.client.ready()
+
+
+def test_a_node_that_is_stopping_is_not_ready_and_says_when_to_ask_again():
+    service = MagicMock(alive=False, error=None)
+    response = create_app(service).test_client().get("/readyz")
+    assert response.json is not None
+    assert (response.status_code, response.json["code"], response.headers["Retry-After"]) == (503, "not_ready", "5")

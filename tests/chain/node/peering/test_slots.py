@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from chain.node.http import Refused
+from chain.node.peering.http import in_writer
 from chain.node.peering.limits import Limits
 from chain.node.peering.peer import PeerRefused
 from tests.chain.node.peering.conftest import Member, World
@@ -114,3 +118,12 @@ def test_who_only_claims_an_address_does_not_keep_it_from_being_dialled(world, n
     assert node.peering.dials() == ["http://h1:1"]
     come(world, node, 1, "h1")
     assert node.peering.dials() == []
+
+
+def test_who_finds_no_place_is_told_when_to_come_again(world, node):
+    for number in range(1, 5):
+        come(world, node, number, "h1")
+    writer: Any = SimpleNamespace(call=lambda do: do())
+    with pytest.raises(Refused, match="4 peers of host h1") as refused:
+        in_writer(writer, lambda: come(world, node, 5, "h1"))
+    assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "60"})
