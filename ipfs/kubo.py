@@ -77,9 +77,10 @@ class KuboStore:
                     # A new dict each time: the client writes to it.
                     opts={"hash": "sha2-256", "max-file-links": str(LINKS)},
                 )
+                said = answer["Hash"]
         cid = upload.cid()
-        if answer["Hash"] != cid:
-            what = f"Kubo says that the content is {answer['Hash']}"
+        if said != cid:
+            what = f"Kubo says that the content is {_shown(str(said))}"
             advice = "Check that Kubo is whole and its version current."
             raise ContentCorrupt(cid, self.name, what, advice)
         self._confirm_pin(cid)
@@ -92,8 +93,9 @@ class KuboStore:
                 io.BytesIO(data),
                 opts={"cid-codec": cid_codec, "mhtype": "sha2-256", "allow-big-block": "true"},
             )
-        if answer["Key"] != cid:
-            raise ContentCorrupt(cid, self.name, f"Kubo says that the block is {answer['Key']}")
+            said = answer["Key"]
+        if said != cid:
+            raise ContentCorrupt(cid, self.name, f"Kubo says that the block is {_shown(str(said))}")
         return cid
 
     # Reading
@@ -159,7 +161,7 @@ class KuboStore:
 
     def pins(self) -> Iterator[str]:
         with self._asking("", "list the pins"):
-            return iter(list(self._client.pin.ls(type="recursive")["Keys"]))
+            return iter([str(cid) for cid in self._client.pin.ls(type="recursive")["Keys"]])
 
     def _confirm_pin(self, cid: str) -> None:
         """`add` answers before it pins, and a pin asked for may be lost: see it before anything relies
@@ -257,7 +259,7 @@ class KuboStore:
         numbers = tuple(int(part) for part in version.partition("-")[0].split(".")[:2] if part.isdigit())
         if numbers < OLDEST:
             oldest = ".".join(map(str, OLDEST))
-            what = f"this is Kubo {version}, Assay needs {oldest} or later"
+            what = f"this is Kubo {_shown(version)}, Assay needs {oldest} or later"
             raise StoreUnavailable("", self.name, what, "Update Kubo.")
 
     def close(self) -> None:
@@ -276,12 +278,17 @@ class KuboStore:
             raise StoreUnavailable(cid, self.name, f"this is no address of Kubo: {error}") from error
         except (rpc.CommunicationError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise (upload and upload.error) or self._translated(cid, doing, error) from error
-        except rpc.DecodingError as error:
-            raise StoreUnavailable(cid, self.name, f"the answer is not Kubo's: {error}") from error
+        except ContentError:
+            raise
+        except (rpc.DecodingError, *_NONSENSE) as error:
+            if upload is not None and upload.error is not None:
+                raise upload.error from None
+            what = f"the answer is not Kubo's: {type(error).__name__}: {_shown(str(error))}"
+            raise StoreUnavailable(cid, self.name, what) from error
 
     def _translated(self, cid: str, doing: str, error: Exception) -> ContentError:
         if isinstance(error, rpc.ErrorResponse):
-            said = str(error.args[0])
+            said = _shown(str(error.args[0]))
             if any(phrase in said for phrase in _CORRUPT):
                 return ContentCorrupt(cid, self.name, f"Kubo cannot {doing}: {said}")
             if any(phrase in said for phrase in _MISSING):
@@ -299,6 +306,15 @@ class KuboStore:
 # not have.
 _CORRUPT = ("different hash", "hash mismatch", "did not match", "hash of block")
 _MISSING = ("not found", "could not find", "deadline exceeded", "offline")
+
+
+# What ipfshttpclient raises for an answer in another form than it expects: it looks into answers unseen.
+_NONSENSE = (LookupError, TypeError, ValueError, AttributeError, AssertionError, RecursionError)
+
+
+def _shown(said: str) -> str:
+    """What Kubo said, as any encoder takes it: JSON may hold halves of characters."""
+    return said[:1000].encode("utf-8", "backslashreplace").decode()
 
 
 def _multiaddr(where: str) -> str:
@@ -321,13 +337,13 @@ class _Upload:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._hasher = Hasher()
-        self.error: OSError | None = None
+        self.error: Exception | None = None
 
     def read(self, _size: int = -1) -> bytes:
         """The next bytes, in larger parts than the client asks for, which it takes as well."""
         try:
             data = self._stream.read(CHUNK)
-        except OSError as error:
+        except Exception as error:
             self.error = error
             raise
         self._hasher.update(data)

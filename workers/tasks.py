@@ -18,6 +18,7 @@ from runtime.logs import get_logger
 from workers import failures
 from workers.aggregate import aggregate_round
 from workers.app import AGGREGATE, TRAIN
+from workers.asked import Asked, NoTask, asked_of
 from workers.context import WorkerContext
 from workers.requests import Request
 from workers.settings import WorkerSettings
@@ -40,14 +41,23 @@ def register(app: Celery, settings: WorkerSettings, genesis: str) -> None:
         return held[0]
 
     @app.task(name=TRAIN, Request=Request)  # type: ignore[untyped-decorator]  # Celery has no types
-    def train(job: str, attempt: int, round: int, partition: int) -> None:
-        outcome = _unless_away(lambda: train_partition(context(), job, attempt, round, partition))
-        log.info("train", job=job, attempt=attempt, round=round, partition=partition, outcome=outcome)
+    def train(*args: object, **kwargs: object) -> None:
+        run(TRAIN, args, kwargs)
 
     @app.task(name=AGGREGATE, Request=Request)  # type: ignore[untyped-decorator]
-    def aggregate(job: str, attempt: int, round: int) -> None:
-        outcome = _unless_away(lambda: aggregate_round(context(), job, attempt, round))
-        log.info("aggregate", job=job, attempt=attempt, round=round, outcome=outcome)
+    def aggregate(*args: object, **kwargs: object) -> None:
+        run(AGGREGATE, args, kwargs)
+
+    def run(task: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        try:
+            asked = asked_of([*args, kwargs] if args else kwargs, partition=task == TRAIN)
+        except NoTask as error:
+            log.warning("what the broker handed over is no task; it is left", task=task, error=str(error))
+            return
+        outcome = _unless_away(lambda: _do(context(), asked))
+        name = "aggregate" if asked.partition is None else "train"
+        log.info(name, job=asked.job, attempt=asked.attempt, round=asked.round, partition=asked.partition,
+                 outcome=outcome)  # fmt: skip
 
     losses = Losses()
 
@@ -64,7 +74,8 @@ def register(app: Celery, settings: WorkerSettings, genesis: str) -> None:
     def on_failure(kwargs: dict[str, Any] | None = None, exception: BaseException | None = None, **_: Any) -> None:
         # Runs in the service when the pool's process is gone: nobody else is left to say so.
         if isinstance(exception, WorkerLostError) and kwargs:
-            _report_lost(settings, kwargs, losses.count(kwargs))
+            asked = asked_of(kwargs, partition="partition" in kwargs)  # Celery logs a NoTask: nobody is told of that
+            _report_lost(settings, asked, losses.count(kwargs))
 
     signals.worker_process_init.connect(on_pool_process, weak=False)
     signals.task_failure.connect(on_failure, weak=False)
@@ -88,6 +99,12 @@ class Losses:
         return self._counts[task]
 
 
+def _do(context: WorkerContext, asked: Asked) -> str:
+    if asked.partition is None:
+        return aggregate_round(context, asked.job, asked.attempt, asked.round)
+    return train_partition(context, asked.job, asked.attempt, asked.round, asked.partition)
+
+
 def _unless_away(run: Callable[[], str]) -> str:
     try:
         return run()
@@ -95,16 +112,16 @@ def _unless_away(run: Callable[[], str]) -> str:
         return f"left: {away}; the scheduler will send it again"
 
 
-def _report_lost(settings: WorkerSettings, kwargs: dict[str, Any], times: int) -> None:
+def _report_lost(settings: WorkerSettings, asked: Asked, times: int) -> None:
     how = "the process that trained was killed, as a system does that runs out of memory"
     first = failures.Failed(failures.UNAVAILABLE, how)
     again = failures.Failed("worker_lost", f"{how}, {times} times in a row: this worker does not try again")
     failures.report(
         settings.open_client(),
         settings.load_key(),
-        job=str(kwargs["job"]),
-        attempt=int(kwargs["attempt"]),
-        round_=int(kwargs["round"]),
-        partition=kwargs.get("partition"),
+        job=asked.job,
+        attempt=asked.attempt,
+        round_=asked.round,
+        partition=asked.partition,
         failed=first if times == 1 else again,
     )

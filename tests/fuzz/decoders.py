@@ -29,6 +29,7 @@ GROUPS = {
     "learning": "tests.fuzz.decoders_learning",
     "models": "tests.fuzz.decoders_models",
     "answers": "tests.fuzz.decoders_answers",
+    "services": "tests.fuzz.decoders_services",
 }
 
 

@@ -154,15 +154,18 @@ pytestmark = [pytest.mark.redis, pytest.mark.fleet]
 
 def test_a_task_that_is_sent_twice_changes_nothing(fleet: Fleet) -> None:
     job = fleet.job()
+    for nonsense in ({}, {"job": job, "attempt": "0", "round": 0, "partition": 0}, {"job": 7, "more": []}):
+        fleet.app.send_task(TRAIN, kwargs=nonsense, queue=shared_queue(fleet.node.genesis_hash()))
     fleet.task(job)
     fleet.task(job)
-    fleet.task(job, partition=1)  # queued behind both
+    fleet.task(job, partition=1)  # queued behind them
     fleet.until(lambda: fleet.place(job, 1).update is not None)
     assert fleet.place(job).update.worker == fleet.key.address
     outcomes = [line for line in fleet.log.read_text().splitlines() if f"job={job}" in line and "partition=0" in line]
     assert len(outcomes) == 2
     # Too late by the chain's state, or by what waits for the next block.
     assert "done already" in outcomes[1] or "expected a partition without an update" in outcomes[1]
+    assert fleet.log.read_text().count("is no task") == 3
     blocks = fleet.node.blocks(limit=50)["blocks"]
     told = [transaction["kind"] for block in blocks for transaction in block["transactions"]]
     assert told.count("submit_update") == 2
