@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from chain.places import Place, Places
+
 #: Pages (4 KiB) that the log beside the database has before they are copied into it. Places of transactions lie all
 #: over the database, so the fewer times, the less is copied.
 CHECKPOINT_PAGES = 8_192
@@ -43,6 +45,7 @@ CREATE TABLE blocks (
 CREATE INDEX blocks_by_height ON blocks (height);
 -- The head's branch.
 CREATE TABLE branch (height INTEGER PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
+-- Where transactions of the head's branch stand, up to the newest snapshot: see chain.places.
 CREATE TABLE included (
     id TEXT PRIMARY KEY, block TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -94,15 +97,6 @@ class StoredEvent:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in the head's branch a transaction stands."""
-
-    block: str
-    height: int
-    position: int
-
-
-@dataclass(frozen=True)
 class StoredJob:
     """A job that has left the state, as DAG-CBOR; ``height`` is that of the block which opened it."""
 
@@ -133,6 +127,7 @@ class Store:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._lock = threading.Lock()
+        self._places = Places()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = self._connect()
@@ -180,9 +175,11 @@ class Store:
             yield
             self._writer.execute("COMMIT")
         except BaseException:
+            self._places.forget()
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             raise
+        self._places.commit()
 
     def _reader(self) -> sqlite3.Connection:
         if self._path is None:
@@ -211,14 +208,17 @@ class Store:
     def set_connected(self, height: int, block: str, transactions: Sequence[str]) -> None:
         """The block is now on the head's branch, with these transactions in this order."""
         self._writer.execute("INSERT OR REPLACE INTO branch VALUES (?, ?)", (height, block))
-        self._writer.executemany(
-            "INSERT OR REPLACE INTO included VALUES (?, ?, ?, ?)",
-            [(transaction, block, height, i) for i, transaction in enumerate(transactions)],
-        )
+        self._places.connect(height, block, transactions)
+
+    def remember(self, height: int, block: str, transactions: Sequence[str]) -> None:
+        """When the node starts: a block above the snapshot on the head's branch, whose places are in memory alone."""
+        self._places.connect(height, block, transactions)
+        self._places.commit()
 
     def set_disconnected(self, height: int, block: str, transactions: Sequence[str]) -> None:
         """The block with these transactions has left the head's branch."""
         self._writer.execute("DELETE FROM branch WHERE height = ? AND id = ?", (height, block))
+        self._places.disconnect(block, transactions)
         # By their ids, which are the key: by the block alone, every transaction there ever was would be looked at.
         self._writer.executemany(
             "DELETE FROM included WHERE id = ? AND block = ?", [(each, block) for each in transactions]
@@ -254,7 +254,9 @@ class Store:
         self._writer.executemany("DELETE FROM names WHERE kind = ? AND name = ?", names)
 
     def put_snapshot(self, snapshot: Snapshot) -> None:
-        """Keep the newest snapshot and drop the oldest."""
+        """Keep the newest snapshot and drop the oldest; the places up to it need no replay from now on."""
+        rows = self._places.take(snapshot.height)
+        self._writer.executemany("INSERT OR REPLACE INTO included VALUES (?, ?, ?, ?)", rows)
         self._writer.execute(
             "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
             (snapshot.block, snapshot.height, hashlib.sha256(snapshot.data).hexdigest(), snapshot.data),
@@ -317,6 +319,9 @@ class Store:
 
     def included(self, transaction: str) -> Place | None:
         """Where the head's branch holds the transaction."""
+        found = self._places.get(transaction)
+        if found is not None:
+            return found
         row = (
             self._reader()
             .execute("SELECT block, height, position FROM included WHERE id = ?", (transaction,))

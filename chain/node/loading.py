@@ -40,17 +40,22 @@ def load(genesis: Genesis, params: Params, store: Store) -> tuple[Blockchain, in
         below = _below(store, root)
         chain = Blockchain(genesis, params, root, below)
     replayed = 0
+    contents: dict[str, tuple[int, list[str]]] = {}
     for kept in store.blocks_above(chain.head.height):
         block = Block.decode(kept.data, params.max_block_bytes)
         if chain.entry(block.header.parent) is not None:
             chain.add(block, block.header.time)
             replayed += len(block.transactions)
+            contents[kept.id] = kept.height, [signed.id for signed in block.transactions]
     expected = store.branch_at(chain.head.height)
     if expected != chain.head.id:
         raise StoreError(
             f"the database's head at height {chain.head.height} is {expected}, replaying its blocks gives "
             f"{chain.head.id}: the file is damaged, or was written under other rules; restore a copy"
         )
+    for each, (height, transactions) in contents.items():
+        if store.branch_at(height) == each:
+            store.remember(height, each, transactions)
     return chain, replayed
 
 

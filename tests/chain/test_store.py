@@ -10,8 +10,9 @@ import threading
 import pytest
 
 from chain.params import DEVELOPMENT, Genesis
+from chain.places import Place
 from chain.schema import Address
-from chain.store import Place, Snapshot, Store, StoredBlock, StoredEvent, StoredJob, StoreError
+from chain.store import Snapshot, Store, StoredBlock, StoredEvent, StoredJob, StoreError
 from chain.tree import genesis_entry
 
 
@@ -245,3 +246,43 @@ def test_headers_are_read_out_of_blocks(store):
         store.set_disconnected(1, entries[1].id, [])
     assert store.branch_height(entries[1].id) is None
     assert store.header("nothing") is None
+
+
+def test_places_go_to_the_disk_with_the_snapshot_and_are_found_before_and_after(tmp_path):
+    path = tmp_path / "chain.sqlite"
+    store = Store(path)
+    with store.write():
+        store.set_connected(1, "a", ["t2", "t1"])
+        store.set_connected(2, "b", ["t3"])
+    with store.write():
+        store.set_connected(3, "c", ["t4"])
+        store.put_snapshot(Snapshot("b", 2, b"state"))
+    with store.write():
+        store.set_disconnected(3, "c", ["t4"])
+        store.set_connected(3, "d", ["t5"])
+    wanted = {"t1": Place("a", 1, 1), "t2": Place("a", 1, 0), "t3": Place("b", 2, 0), "t5": Place("d", 3, 0)}
+    assert {each: store.included(each) for each in wanted} == wanted
+    assert store.included("t4") is None
+    store.close()
+    again = Store(path)
+    assert [again.included(each) for each in ("t1", "t2", "t3")] == [wanted[each] for each in ("t1", "t2", "t3")]
+    assert again.included("t5") is None  # who starts replays what is above the snapshot, and says so
+    again.remember(3, "d", ["t5"])
+    assert again.included("t5") == wanted["t5"]
+    again.close()
+
+
+def test_places_of_a_write_that_failed_are_not_kept(store):
+    def write() -> None:
+        with store.write():
+            store.set_disconnected(1, "a", ["t1"])
+            store.set_connected(1, "b", ["t2"])
+            store.put_snapshot(Snapshot("b", 1, b"state"))
+            raise KeyError
+
+    with store.write():
+        store.set_connected(1, "a", ["t1"])
+    with pytest.raises(KeyError):
+        write()
+    assert store.included("t1") == Place("a", 1, 0)
+    assert store.included("t2") is None
