@@ -14,6 +14,9 @@ import re
 from typing import Any
 
 from coincurve import PrivateKey, PublicKey
+from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]  # compiled, without a stub
+from coincurve.context import GLOBAL_CONTEXT
+from coincurve.flags import EC_UNCOMPRESSED
 
 from chain.errors import InvalidSignature
 from chain.keccak import keccak256
@@ -24,6 +27,10 @@ ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _HIGHEST_S = (ORDER // 2).to_bytes(32, "big")
 _PREFIX = b"\x19Ethereum Signed Message:\n32"
 _SIGNATURE = re.compile(r"[0-9a-f]{130}")
+_SIGNATURE_MEMORY, _KEY_MEMORY, _POINT_MEMORY, _LENGTH_MEMORY = map(
+    ffi.typeof,
+    ("secp256k1_ecdsa_recoverable_signature *", "secp256k1_pubkey *", "unsigned char[65]", "size_t *"),
+)
 
 
 class Key:
@@ -71,20 +78,33 @@ def recover_hash(hashed: bytes, signature: str) -> Address:
     """The address whose key made `signature` of 32 bytes with Key.sign_hash. Raises InvalidSignature."""
     if type(signature) is not str or not _SIGNATURE.fullmatch(signature):
         raise InvalidSignature("a signature of 130 lowercase hexadecimal digits", _shape(signature))
+    if len(hashed) != 32:
+        raise ValueError(f"expected a hash of 32 bytes, found {len(hashed)}")
     data = bytes.fromhex(signature)
-    if data[64] not in (27, 28):
-        raise InvalidSignature("a signature that ends in v = 27 or 28", f"v = {data[64]}")
+    version = data[64]
+    if version not in (27, 28):
+        raise InvalidSignature("a signature that ends in v = 27 or 28", f"v = {version}")
     if data[32:64] > _HIGHEST_S:
         raise InvalidSignature("s in the lower half of the group's order", "the high-s twin of a signature")
-    try:
-        key = PublicKey.from_signature_and_message(
-            data[:64] + bytes((data[64] - 27,)), hashed, hasher=None
-        )
-    except Exception as error:
-        raise InvalidSignature(
-            "r and s of a signature on secp256k1", "numbers that no key can have made"
-        ) from error
-    return address_of(key)
+    return _address_of_point(_recover(data[:64], version - 27, hashed))
+
+
+def _recover(numbers: bytes, parity: int, hashed: bytes) -> bytes:
+    """The 65 bytes of the uncompressed point that made a signature: r and s in 64 bytes, 0 or 1, the 32 bytes signed.
+
+    What coincurve's PublicKey.from_signature_and_message and format do, without their objects in between. The memory is
+    the call's own, since other threads run while libsecp256k1 computes.
+    """
+    context = GLOBAL_CONTEXT.ctx
+    signature, key = ffi.new(_SIGNATURE_MEMORY), ffi.new(_KEY_MEMORY)
+    if not (
+        lib.secp256k1_ecdsa_recoverable_signature_parse_compact(context, signature, numbers, parity)
+        and lib.secp256k1_ecdsa_recover(context, key, signature, hashed)
+    ):
+        raise InvalidSignature("r and s of a signature on secp256k1", "numbers that no key can have made")
+    point, length = ffi.new(_POINT_MEMORY), ffi.new(_LENGTH_MEMORY, 65)
+    lib.secp256k1_ec_pubkey_serialize(context, point, length, key, EC_UNCOMPRESSED)
+    return bytes(ffi.buffer(point, 65))
 
 
 def signing_hash(digest: bytes) -> bytes:
@@ -96,7 +116,11 @@ def signing_hash(digest: bytes) -> bytes:
 
 def address_of(key: PublicKey) -> Address:
     """The last 20 bytes of the Keccak-256 of the uncompressed point (yellow paper, appendix F)."""
-    return Address("0x" + keccak256(key.format(compressed=False)[1:])[-20:].hex())
+    return _address_of_point(key.format(compressed=False))
+
+
+def _address_of_point(point: bytes) -> Address:
+    return Address("0x" + keccak256(point[1:])[-20:].hex())
 
 
 def _shape(signature: Any) -> str:
