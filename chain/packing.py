@@ -27,7 +27,7 @@ _LINK = b"\xd8\x2a\x58\x25\x00"
 """Tag 42, a byte string of 37 bytes, and the zero that comes before a CID's 36."""
 _TWO, _FOUR, _EIGHT = (struct.Struct(f">B{letter}").pack for letter in "HIQ")
 _SMALL = [bytes((value,)) for value in range(24)]
-_TEXT_HEADS = [bytes((0x60 | length,)) for length in range(24)]
+_TEXT_HEADS = [bytes((0x60 | length,) if length < 24 else (0x78, length)) for length in range(256)]
 
 
 def pack(value: Any) -> bytes:
@@ -40,9 +40,7 @@ def pack_text(value: str) -> bytes:
     """The bytes of a text."""
     data = value.encode()
     length = len(data)
-    if length < 24:
-        return _TEXT_HEADS[length] + data
-    return (bytes((0x78, length)) if length < 256 else _head(3, length)) + data
+    return (_TEXT_HEADS[length] if length < 256 else _head(3, length)) + data
 
 
 def pack_items(items: Sequence[bytes]) -> bytes:

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from chain.places import Place, Places
 
@@ -83,9 +84,8 @@ class StoredBlock:
     data: bytes
 
 
-@dataclass(frozen=True)
-class StoredEvent:
-    """A line of the log of events; ``fields`` is JSON text."""
+class StoredEvent(NamedTuple):
+    """A line of the log of events, in the order of its table's columns; ``fields`` is JSON text."""
 
     seq: int
     height: int
@@ -234,10 +234,7 @@ class Store:
         self._writer.executemany("DELETE FROM pending WHERE id = ?", [(each,) for each in transactions])
 
     def put_events(self, events: Iterable[StoredEvent]) -> None:
-        self._writer.executemany(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [(e.seq, e.height, e.block, e.kind, int(e.undone), e.time, e.fields) for e in events],
-        )
+        self._writer.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", events)
 
     def put_jobs(self, jobs: Iterable[StoredJob]) -> None:
         """Keep jobs that have left the state; one that is kept already is the same."""

@@ -20,7 +20,7 @@ from chain.params import Params
 from chain.schema import Address
 from chain.state import BlockDraft
 from chain.store import Store
-from chain.transactions import Signed, VoteCheckpoint
+from chain.transactions import Signed, VoteCheckpoint, VoteModel
 
 #: Age, in milliseconds, at which the next block's draft, against which transactions are checked, is made anew:
 #: leases lapse and deadlines pass while nothing is mined.  At least so many for each transaction that waits, since all
@@ -112,7 +112,8 @@ class Taking(Looking):
         """Take note of votes before anything is decided about them: one that is refused may prove misconduct."""
         state = self.head.state
         for signed in transactions:
-            self.witness.saw(signed, state)
+            if isinstance(signed.body.payload, (VoteCheckpoint, VoteModel)):  # it looks at nothing else
+                self.witness.saw(signed, state)
 
     def _keep_evidence(self) -> None:
         """What was caught outlives the process until the chain has it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 from chain.errors import InvalidTransaction, Unknown
 from chain.params import Params
@@ -16,8 +17,7 @@ from chain.state.tables import VALIDATORS, Draft
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a payload comes from: the transaction's id and its sender."""
 
     id: Cid
@@ -44,7 +44,7 @@ class Context:
 
     def emit(self, kind: str, **fields: Field) -> None:
         """Say that something happened."""
-        self.events.append(Event.of(kind, **fields))
+        self.events.append(Event(kind, MappingProxyType(fields)))
 
 
 def require(

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from typing import NamedTuple
 
 Field = str | int | None
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened: its kind and flat fields, in the order in which they are worth reading."""
 
     kind: str
     fields: Mapping[str, Field]
-
-    @classmethod
-    def of(cls, kind: str, **fields: Field) -> Event:
-        """An event with ``fields``."""
-        return cls(kind, MappingProxyType(fields))

@@ -292,11 +292,14 @@ class Draft:
 
     def get(self, table: Table[T], key: str) -> T | None:
         """The object as changed so far, None where there is none."""
-        name = table.name
-        for layer in (self._changes,) if self._pending is None else (self._pending, self._changes):
-            rows = layer.get(name)
+        name, pending = table.name, self._pending
+        if pending is not None:
+            rows = pending.get(name)
             if rows is not None and key in rows:
                 return rows[key]  # type: ignore[no-any-return]
+        rows = self._changes.get(name)
+        if rows is not None and key in rows:
+            return rows[key]  # type: ignore[no-any-return]
         return self.base.tables[name].get(key)
 
     def only(self, table: Table[T]) -> T:
@@ -339,7 +342,11 @@ class Draft:
         """The transaction ended well."""
         pending, self._pending = self._pending or {}, None
         for name, rows in pending.items():
-            self._rows(name).update(rows)
+            known = self._changes.get(name)
+            if known is None:
+                self._changes[name] = rows
+            else:
+                known.update(rows)
 
     def drop(self) -> None:
         """The transaction failed: what it changed is forgotten."""
