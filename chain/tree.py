@@ -183,13 +183,15 @@ def difference(old: Tree, new: Tree) -> tuple[tuple[Entry, ...], tuple[Entry, ..
 
 
 def settled(tree: Tree, above: int, new: Iterable[Entry]) -> Tree:
-    """The tree without the bodies of blocks up to the final one: they may be of megabytes, and never leave the branch.
+    """The tree without the bodies of blocks up to the final one, and of blocks on branches that leave that out.
+
+    They may be of megabytes; the former never leave the head's branch, the latter never come onto it.
 
     ``above``: the height up to which they are gone already, but for the ``new`` entries.
     """
     final = tree.final.height
     ids = [block for height in range(above + 1, final + 1) for block in tree.heights.get(height, ())]
-    ids += [entry.id for entry in new if entry.height <= final]
+    ids += [entry.id for entry in new if entry.height <= final or not descends(tree, entry, tree.final)]
     if not ids:
         return tree
     with tree.entries.mutate() as entries:

@@ -150,7 +150,7 @@ def _opened(path: Path) -> Iterator[Store]:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other nodes off the database; the lock dies with the process."""
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -194,8 +194,9 @@ class Service:
         self.peers.peering.part()
         end = time.monotonic() + PART_SECONDS
         with suppress(queue.Empty):
-            while self.peers.peering.peers and not self.stop.is_set():
-                item = self._inbox.get(timeout=max(0.0, end - time.monotonic()))
+            # The time is asked for, too: as long as something is there, ``get`` never runs out of it.
+            while self.peers.peering.peers and not self.stop.is_set() and (left := end - time.monotonic()) > 0:
+                item = self._inbox.get(timeout=left)
                 if isinstance(item, _Call):
                     self._do(item)
                 elif isinstance(item, _Submission):

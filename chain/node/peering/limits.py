@@ -47,6 +47,10 @@ class Limits:
     """Blocks of one peer that do not follow on the head: each second, and at once."""
     fork_ms: int = 1_000
     """How long a peer is not asked for headers where it brought more of them."""
+    disputed: tuple[float, float] = (1 / 600, 256.0)
+    """Blocks of one peer on branches that leave out our final block: each second, and at once. What it claims to be
+    final is no higher than what is final here, and the fork no lower than what is kept in memory: by then its branch
+    has shown two final blocks, or never will."""
     transactions: tuple[float, float] = (2000.0, 20_000.0)
     """Transactions of one peer without being asked: each second, and at once."""
     gossip_ms: int = 20

@@ -40,6 +40,8 @@ class Quota:
         """Bytes."""
         self.forks = Bucket(*limits.forks, now)
         """Blocks beside others."""
+        self.disputed = Bucket(*limits.disputed, now)
+        """Blocks of branches that leave out our final block."""
         self.pending: dict[str, None] = {}
         """Waiting transactions that were brought."""
 

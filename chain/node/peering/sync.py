@@ -14,6 +14,7 @@ from chain import work
 from chain.blocks import Block
 from chain.errors import BadParent, BadRoot, ChainError, ConflictingFinality, InvalidBlock
 from chain.node.core import Node
+from chain.node.peering.branches import reach_of, tips
 from chain.node.peering.disputes import finals, look
 from chain.node.peering.headers import HeaderTree, Pending
 from chain.node.peering.limits import Limits
@@ -34,8 +35,6 @@ from chain.node.peering.serving import locator, rank_of, status_of
 from chain.schema import Hash
 from chain.tree import Kind
 
-#: Branches that are downloaded at a time.
-MAX_BRANCHES = 4
 #: Blocks applied before other messages have their turn.
 MAX_APPLIED = 16
 #: Answers that connect with nothing, before they count as a broken rule.
@@ -189,7 +188,9 @@ class Sync:
                 return
 
     def _arrive(self, block: Block, peer: Peer) -> None:
-        if block.id not in self._arrived and len(self._arrived) < self._limits.bodies + MAX_BODIES:
+        # One that can be applied at once is taken though those that cannot, which cost little to make, fill the room.
+        room = len(self._arrived) < self._limits.bodies + MAX_BODIES
+        if block.id not in self._arrived and (room or self._node.chain.entry(block.header.parent) is not None):
             self._arrived[block.id] = (block, peer.id)
             self._size += len(block.data)
         self._flight.pop(block.id, None)
@@ -233,31 +234,21 @@ class Sync:
         """Ask idle peers for the bodies that are missing."""
         if not self.tree:
             return
-        for tip in self._tips():
+        for tip in tips(self._node, self.tree, self._wanted(), self.status(), now // self._limits.stall_ms):
             path = self.tree.path(tip)
             if path:
                 self._assign(path, now)
 
-    def _tips(self) -> list[Hash]:
-        ours = self._node.head
-        found: dict[Hash, tuple[int, int, int]] = {}
-        for peer in self._peers.values():
-            pending = None if peer.best is None else self.tree.get(peer.best)
-            if pending is None or not self.behind(peer):
-                continue
-            claimed = peer.status.justified_height
-            shown = peer.disputes or pending.work >= ours.work or claimed > self.status().justified_height
-            if shown or self.tree.room(peer.id) < MAX_HEADERS:
-                key = (claimed, pending.work, -int(pending.id, 16))
-                found[pending.id] = max(found.get(pending.id, key), key)
-        return sorted(found, key=found.__getitem__, reverse=True)[:MAX_BRANCHES]
+    def _wanted(self) -> list[Peer]:
+        """Peers with branches that we would take."""
+        return [peer for peer in self._peers.values() if self.behind(peer)]
 
     def _assign(self, path: list[Pending], now: int) -> None:
         place = {each.id: index for index, each in enumerate(path)}
         idle: list[tuple[bool, int, Peer]] = []
         for peer in self._peers.values():
             if Blocks not in peer.asked and peer.lacking != peer.status.head:
-                reach = self._reach(peer, place)
+                reach = reach_of(self.tree, peer, place)
                 if reach >= 0:
                     idle.append((peer.slow_until > now, -reach, peer))
         fast = [each for each in idle if not each[0]] or idle
@@ -267,7 +258,7 @@ class Sync:
             for each in path[: self._limits.bodies]
             if each.id not in self._arrived and (each.id not in self._flight or self._flight[each.id][1] <= stalled)
         ]
-        if self._size > self._limits.body_bytes:
+        if self._size > self._limits.body_bytes or len(self._arrived) >= self._limits.bodies:
             missing = [each for each in missing[:1] if each == path[0].id]
         for _, reach, peer in sorted(fast, key=lambda each: each[:2]):
             wanted = tuple(each for each in missing[:MAX_BODIES] if place[each] <= -reach)
@@ -281,15 +272,6 @@ class Sync:
                     self._peers[before[0]].slow_until = now + self._limits.slow_ms
                 self._flight[each] = (peer.id, now)
             missing = missing[len(wanted) :]
-
-    def _reach(self, peer: Peer, place: Mapping[Hash, int]) -> int:
-        """How far along a path the peer's branch goes; -1: not at all."""
-        at = None if peer.best is None else self.tree.get(peer.best)
-        while at is not None:
-            if at.id in place:
-                return place[at.id]
-            at = self.tree.get(at.header.parent)
-        return -1
 
     # ------------------------------------------------------------------ applying
 
@@ -333,6 +315,11 @@ class Sync:
         except ConflictingFinality:
             self.conflict = block
             raise
+        entry = self._node.chain.entry(block.id)
+        disputed = entry is not None and not self._node.chain.holds_final(entry)
+        if bringer is not None and bringer.other_chain and disputed and not bringer.quota.disputed.take(now):
+            self._punish(bringer, "many blocks of a branch that leaves out our final one, and none of them is final")
+            return
         if result.kind in (Kind.NEW_HEAD, Kind.SIDE, Kind.KNOWN):
             if bringer is not None and fork and result.kind is Kind.NEW_HEAD:
                 bringer.quota.forks.give(1)
