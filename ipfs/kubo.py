@@ -10,6 +10,7 @@ https://docs.ipfs.tech/reference/kubo/rpc/
 from __future__ import annotations
 
 import io
+import json
 import os
 import threading
 import time
@@ -33,11 +34,13 @@ from ipfs.content import as_stream, block_cid
 from ipfs.errors import ContentCorrupt, ContentError, ContentMissing, StoreUnavailable
 from ipfs.reader import Limits, Source, open_file, read_range
 from ipfs.store import Stat
+from runtime import strict_json
 
 # Read by ipfshttpclient when imported: without it, the client patches requests in a way (for Unix
 # sockets, which we do not use) that urllib3 warns about.
 os.environ.setdefault("PY_IPFS_HTTP_CLIENT_PATCH_REQUESTS", "no")
 import ipfshttpclient
+from ipfshttpclient import encoding
 from ipfshttpclient import exceptions as rpc
 
 _T = TypeVar("_T")
@@ -47,6 +50,24 @@ OLDEST = (0, 35)  # has all options that `add` sends: https://github.com/ipfs/ku
 _CONFIRMATIONS = 20
 _CONFIRMATION_PAUSE = 0.05  # seconds
 _AHEAD = 6  # blocks under way at once while reading leaves: hides the network's latency, holds 12 MiB at most
+
+
+class _Decoder(json.JSONDecoder):
+    """Counts the depth first: see `runtime.strict_json`, where the recursion limit cannot be relied upon."""
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        if strict_json.depth_of(s) > strict_json.MAX_DEPTH:
+            raise ValueError(f"it is nested more than {strict_json.MAX_DEPTH} deep")
+        return super().raw_decode(s, idx)
+
+
+class _Json(encoding.Json):  # type: ignore[misc]  # the client has no types
+    def __init__(self) -> None:
+        super().__init__()
+        self._decoder2 = _Decoder()
+
+
+vars(encoding)["__encodings"]["json"] = _Json  # where the client finds who decodes; there is no other door
 
 
 class KuboStore:
