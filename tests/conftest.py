@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from runtime import numeric
 
@@ -28,6 +30,7 @@ numeric.pin()  # before any test imports numpy
 settings.register_profile("assay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("assay")
 
+_FLEET = "tests/fleet/"
 _STARTS_WITHIN = 30.0  # seconds
 _NO_NETWORK = {  # a Kubo of our own: no peers, no reports, no ports but its API's
     "Bootstrap": [],
@@ -38,9 +41,21 @@ _NO_NETWORK = {  # a Kubo of our own: no peers, no reports, no ports but its API
 }
 
 
+class _OneFleet(LoadFileScheduling):
+    """Test files in any process, but all of `tests/fleet` in one: two fleets at a time are in each other's way."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _FLEET if nodeid.startswith(_FLEET) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneFleet:
+    return _OneFleet(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole fleets first: they take longest, and two processes share the tests out file by file."""
-    items.sort(key=lambda item: item.get_closest_marker("fleet") is None)
+    """Whole fleets first, since they take longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FLEET))
 
 
 def _missing(what: str) -> None:
