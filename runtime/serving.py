@@ -101,6 +101,9 @@ class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
 
     def execute(self) -> None:
         error = self.request.error
+        if not hasattr(self.request, "path"):
+            # A request that was not understood has none, and waitress names it where the client leaves meanwhile.
+            self.request.path = ""
         detail = str(error.body)
         if error.code == 413:
             most = self.channel.adj.max_request_body_size - 1

@@ -8,6 +8,7 @@ import queue
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import flask
 import pytest
@@ -237,3 +238,29 @@ def test_what_is_no_http_is_refused_with_a_problem_document(bounded):
     status, document = answer_to(bounded.port, HEAD + b"Content-Length: many\r\n\r\n")
     assert (status, document["title"]) == (400, "Bad Request")
     assert document["detail"]
+
+
+def test_a_client_that_leaves_while_it_is_refused_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """waitress names the path of the request that it could not answer, and one that was not understood has none."""
+    from waitress.adjustments import Adjustments
+    from waitress.channel import ClientDisconnected
+    from waitress.parser import HTTPRequestParser
+
+    from runtime.serving import _Channel
+
+    settings = Adjustments()
+    request = HTTPRequestParser(settings)
+    request.received(b"nonsense\r\n\r\n")
+    assert request.error
+    channel = _Channel.__new__(_Channel)
+    channel.requests, channel.requests_lock, channel.adj = [request], threading.Lock(), settings
+    channel.connected, channel.server = True, SimpleNamespace(adj=settings)
+
+    def gone(data: bytes) -> int:
+        channel.connected = False
+        raise ClientDisconnected
+
+    channel.write_soon = gone
+    channel.service()
+    assert channel.requests == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
