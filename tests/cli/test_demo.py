@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,10 @@ class Demo:
 
     def arguments(self, option: str) -> set[str]:
         """The values of an option in its services' command lines."""
-        lines = [process.cmdline() for process in self.look()]
+        lines: list[list[str]] = []
+        for process in self.look():
+            with suppress(psutil.NoSuchProcess):  # some are there for a moment only
+                lines.append(process.cmdline())
         return {line[at + 1] for line in lines for at, word in enumerate(line) if word == option}
 
 

@@ -103,6 +103,10 @@ def test_while_it_waits_for_its_node_a_signal_ends_it(
     assert worker.process.wait(10) == 0
 
 
+#: The CID of something: workers refuse a task about what can be no job.
+JOB = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
+
+
 @pytest.mark.redis
 @pytest.mark.fleet
 def test_two_networks_on_one_database_see_neither_each_other_s_workers_nor_their_tasks(
@@ -121,9 +125,9 @@ def test_two_networks_on_one_database_see_neither_each_other_s_workers_nor_their
             lab_module.until(lambda genesis=genesis: broker.workers(genesis), 60)
             assert [worker.address for worker in broker.workers(genesis)] == [workers[name].address]
         for partition in range(4):
-            broker.send(Task("bafyjob", 0, 0, partition), networks["here"])
-        broker.send(Task("bafyjob", 0, 0, None, worker=workers["there"].address), networks["here"])  # is nobody here
-        broker.send(Task("bafyjob", 0, 0, 9), networks["there"])
+            broker.send(Task(JOB, 0, 0, partition), networks["here"])
+        broker.send(Task(JOB, 0, 0, None, worker=workers["there"].address), networks["here"])  # is nobody here
+        broker.send(Task(JOB, 0, 0, 9), networks["there"])
         lab_module.until(lambda: len(workers["here"].says("event=train")) == 4, 60)
         lab_module.until(lambda: workers["there"].says("event=train"), 60)
         assert "partition=9" in workers["there"].says("event=train")[0]
