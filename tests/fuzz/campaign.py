@@ -11,7 +11,7 @@ import resource
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -167,12 +167,6 @@ def _slow_again(decoder: Decoder, data: bytes) -> bool:
 def quiet() -> None:
     """Warnings of libraries about hostile numbers (overflows, divisions) are no findings."""
     warnings.simplefilter("ignore")
-
-
-def chunks(total: int, size: int) -> Iterator[range]:
-    """The numbers below `total`, in pieces."""
-    for start in range(0, total, size):
-        yield range(start, min(total, start + size))
 
 
 def describe(result: Result) -> dict[str, Any]:

@@ -194,13 +194,3 @@ def decoders() -> list[Decoder]:
 def _whole(found: Block, data: bytes) -> bool:
     anew = Block(found.header, found.commitment, tuple(Signed(one.body, one.signature) for one in found.transactions))
     return anew.data == data
-
-
-def of_schema(name: str, value: Any) -> Decoder:
-    """The decoder of a dataclass of the schema, from canonical DAG-CBOR."""
-    kind = type(value)
-    return Decoder(
-        name, lambda data: schema.from_bytes(kind, data, LIMIT), cbor(schema.to_bytes(value)), (InvalidEncoding,),
-        ("chain.schema.from_bytes",), lambda found, data: schema.to_bytes(found) == data,
-    )  # fmt: skip
-

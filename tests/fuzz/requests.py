@@ -26,7 +26,6 @@ REQUESTS = int(os.environ.get("ASSAY_FUZZ_REQUESTS", "12"))
 SEED = int(os.environ.get("ASSAY_FUZZ_SEED", "1"))
 #: Bytes that the server's process may grow by in the last nine tenths of a run.
 GROWTH = 24 << 20
-METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "BREW")
 SEGMENTS = (
     b"0", b"1", b"-1", b"00", b"999999999999999", b"9" * 400, b"x", b"iris", b"0x" + b"0" * 40, b"0x" + b"F" * 40,
     b"f" * 64, b"F" * 64, b"..", b".", b"%", b"a/b", b"\x00", b"\n", b"\xff\xfe", b"\xed\xa0\x80", "☃".encode(), b" ",
