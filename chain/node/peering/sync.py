@@ -315,9 +315,7 @@ class Sync:
         except ConflictingFinality:
             self.conflict = block
             raise
-        entry = self._node.chain.entry(block.id)
-        disputed = entry is not None and not self._node.chain.holds_final(entry)
-        if bringer is not None and bringer.other_chain and disputed and not bringer.quota.disputed.take(now):
+        if bringer is not None and bringer.other_chain and self._off(block) and not bringer.quota.disputed.take(now):
             self._punish(bringer, "many blocks of a branch that leaves out our final one, and none of them is final")
             return
         if result.kind in (Kind.NEW_HEAD, Kind.SIDE, Kind.KNOWN):
@@ -339,6 +337,11 @@ class Sync:
             peer = self._peers.get(each)
             if peer is not None:
                 self._punish(peer, f"invalid block {block.id}: {code}: {reason}")
+
+    def _off(self, block: Block) -> bool:
+        """Whether the node has taken it on a branch that leaves out the final block."""
+        entry = self._node.chain.entry(block.id)
+        return entry is not None and not self._node.chain.holds_final(entry)
 
     def _cut(self, block: Hash) -> set[Hash]:
         gone = self.tree.cut(block)
