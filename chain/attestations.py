@@ -115,6 +115,7 @@ def _members(encoded: str) -> list[dict[str, str]]:
     return [{"name": name, "type": kind} for kind, name in pairs]
 
 
+@lru_cache(maxsize=1024)
 def _text(text: str) -> bytes:
     return keccak256(text.encode())
 

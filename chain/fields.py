@@ -23,8 +23,8 @@ Hash = NewType("Hash", str)
 Reader = Callable[[Any], Any]
 Writer = Callable[[Any], Any]
 
-_ADDRESS = re.compile(r"0x[0-9a-f]{40}")
-_HASH = re.compile(r"[0-9a-f]{64}")
+#: Addresses, and hashes, that are known by heart.
+_KNOWN = 8_192
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,16 +96,27 @@ def _write_cid(value: Any) -> bytes:
     return cid_to_bytes(value)
 
 
-def _address(value: Any) -> str:
-    if type(value) is not str or not _ADDRESS.fullmatch(value):
-        raise InvalidEncoding("an address: 0x and 40 lowercase hexadecimal digits", shown(value))
-    return value
+def _matching(pattern: str, expected: str) -> Reader:
+    """What reads texts of a pattern, which come again and again: the newest are known without a look."""
+    matches = re.compile(pattern).fullmatch
+    known: dict[str, None] = {}
+
+    def read(value: Any) -> str:
+        if type(value) is str:
+            if value in known:
+                return value
+            if matches(value):
+                if len(known) >= _KNOWN:
+                    known.clear()
+                known[value] = None
+                return value
+        raise InvalidEncoding(expected, shown(value))
+
+    return read
 
 
-def _hash(value: Any) -> str:
-    if type(value) is not str or not _HASH.fullmatch(value):
-        raise InvalidEncoding("a hash: 64 lowercase hexadecimal digits", shown(value))
-    return value
+_address = _matching("0x[0-9a-f]{40}", "an address: 0x and 40 lowercase hexadecimal digits")
+_hash = _matching("[0-9a-f]{64}", "a hash: 64 lowercase hexadecimal digits")
 
 
 SCALARS: dict[Any, tuple[Reader, Writer]] = {

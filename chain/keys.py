@@ -10,7 +10,6 @@ lies in the lower half of the group's order (EIP-2) and v is 27 or 28; anything 
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from coincurve import PrivateKey, PublicKey
@@ -26,7 +25,6 @@ ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """The order of secp256k1's group (SEC 2, version 2.0, 2.4.1)."""
 _HIGHEST_S = (ORDER // 2).to_bytes(32, "big")
 _PREFIX = b"\x19Ethereum Signed Message:\n32"
-_SIGNATURE = re.compile(r"[0-9a-f]{130}")
 _SIGNATURE_MEMORY, _KEY_MEMORY, _POINT_MEMORY, _LENGTH_MEMORY = map(
     ffi.typeof,
     ("secp256k1_ecdsa_recoverable_signature *", "secp256k1_pubkey *", "unsigned char[65]", "size_t *"),
@@ -76,17 +74,27 @@ def recover(digest: bytes, signature: str) -> Address:
 
 def recover_hash(hashed: bytes, signature: str) -> Address:
     """The address whose key made `signature` of 32 bytes with Key.sign_hash. Raises InvalidSignature."""
-    if type(signature) is not str or not _SIGNATURE.fullmatch(signature):
-        raise InvalidSignature("a signature of 130 lowercase hexadecimal digits", _shape(signature))
+    data = _bytes_of(signature)
     if len(hashed) != 32:
         raise ValueError(f"expected a hash of 32 bytes, found {len(hashed)}")
-    data = bytes.fromhex(signature)
     version = data[64]
     if version not in (27, 28):
         raise InvalidSignature("a signature that ends in v = 27 or 28", f"v = {version}")
     if data[32:64] > _HIGHEST_S:
         raise InvalidSignature("s in the lower half of the group's order", "the high-s twin of a signature")
     return _address_of_point(_recover(data[:64], version - 27, hashed))
+
+
+def _bytes_of(signature: str) -> bytes:
+    """The 65 bytes whose digits a signature is. Raises InvalidSignature."""
+    if type(signature) is str and len(signature) == 130:
+        try:
+            data = bytes.fromhex(signature)
+        except ValueError:
+            data = b""
+        if data.hex() == signature:  # not so with capitals or spaces
+            return data
+    raise InvalidSignature("a signature of 130 lowercase hexadecimal digits", _shape(signature))
 
 
 def _recover(numbers: bytes, parity: int, hashed: bytes) -> bytes:

@@ -36,6 +36,21 @@ def pack(value: Any) -> bytes:
     return _packer(kind)(value)
 
 
+def pack_kept(value: Any) -> bytes:
+    """As pack, of a dataclass that keeps the bytes from the first time on."""
+    values = value.__dict__
+    data: bytes | None = values.get(PACKED)
+    if data is None:
+        data = values[PACKED] = pack(value)
+    return data
+
+
+def pack_map(items: Mapping[str, bytes]) -> bytes:
+    """The bytes of a map, from those of its values."""
+    pairs = sorted([(pack_text(key), data) for key, data in items.items()])
+    return _head(5, len(pairs)) + b"".join([each for pair in pairs for each in pair])
+
+
 def pack_text(value: str) -> bytes:
     """The bytes of a text."""
     data = value.encode()
@@ -208,14 +223,14 @@ def _items(kind: Any) -> Packer:
     packer = _compile(kind)
     keeps = isinstance(kind, type) and dataclasses.is_dataclass(kind)
 
-    def pack_kept(item: Any) -> bytes:
+    def pack_item(item: Any) -> bytes:
         values = item.__dict__
         data: bytes | None = values.get(PACKED)
         if data is None:
             data = values[PACKED] = packer(item)
         return data
 
-    each = pack_kept if keeps else packer
+    each = pack_item if keeps else packer
 
     def pack_tuple(value: Any) -> bytes:
         if type(value) is not tuple:

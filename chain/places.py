@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Id, block, height, position.
-Row = tuple[str, str, int, int]
+#: Id, height, position: at one height the head's branch has one block.
+Row = tuple[str, int, int]
 
 _Block = tuple[str, int, tuple[str, ...]]
 """A block's id, its height, and the ids of its transactions, in order."""
@@ -58,7 +58,7 @@ class Places:
         known = {**self._found, **self._coming}
         blocks = {each[0]: each for each in known.values() if each is not None and each[1] <= height}
         return sorted(
-            (each, block, at, position)
+            (each, at, position)
             for block, at, transactions in blocks.values()
             for position, each in enumerate(transactions)
             if known.get(each) is blocks[block]

@@ -12,12 +12,16 @@ T = TypeVar("T")
 
 #: Where an instance keeps its own encoding, once it has been made (chain/packing.py).
 PACKED: Final = "_packed"
+#: Where a job's round keeps its part of the record that votes are bound to (chain/state/rounds.py).
+RECORD: Final = "_record"
+
+_new, _set = object.__new__, object.__setattr__
 
 
 def assembled(cls: type[T], values: dict[str, Any]) -> T:
     """An instance of a dataclass that has just these values of all its fields, and keeps the dict."""
-    made = object.__new__(cls)
-    object.__setattr__(made, "__dict__", values)
+    made = _new(cls)
+    _set(made, "__dict__", values)
     return made
 
 
@@ -26,13 +30,16 @@ if TYPE_CHECKING:
 else:
 
     def replace(value, /, **changes):
-        """As :func:`dataclasses.replace`, for records that keep nothing beside their fields and their encoding.
+        """As :func:`dataclasses.replace`, for records that keep nothing beside their fields but what is named above.
 
         Raises ``TypeError`` for a field that the record does not have.
         """
         values = {**value.__dict__, **changes}
-        values.pop(PACKED, None)
-        if len(values) != len(value.__dataclass_fields__):
+        count = len(value.__dataclass_fields__)
+        if len(values) != count:
+            values.pop(PACKED, None)
+            values.pop(RECORD, None)
+        if len(values) != count:
             unknown = sorted(changes.keys() - value.__dataclass_fields__.keys())
             raise TypeError(f"{type(value).__name__} has no field {', '.join(unknown)}")
         return assembled(type(value), values)

@@ -71,6 +71,11 @@ def read(cls: type[T], raw: Any) -> T:
     return value
 
 
+def read_values(cls: Any, raw: Any) -> dict[str, Any]:
+    """As read, but the values of the fields alone. Raises InvalidEncoding."""
+    return _values(cls)(raw)
+
+
 def write(value: Any) -> Any:
     """The object that encoding.write_raw takes: as to_object, CIDs as their bytes. Raises InvalidEncoding."""
     return _codec(type(value))[1](value)
@@ -87,33 +92,13 @@ def _codec(cls: Any) -> tuple[Reader, Writer]:
 
 @cache
 def _compiled(cls: Any) -> tuple[Reader, Writer]:
-    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
-        raise TypeError(f"{cls!r} is no dataclass")
-    hints = get_type_hints(cls, include_extras=True)
-    if hasattr(cls, "__slots__") or hasattr(cls, "__post_init__"):
-        raise TypeError(f"{cls!r} is no plain dataclass: its instances cannot be made of their fields alone")
+    read_values = _values(cls)
     names = tuple(field.name for field in dataclasses.fields(cls))
-    codecs = [_compile(hints[name]) for name in names]
-    readers = tuple((name, reader) for name, (reader, _) in zip(names, codecs, strict=True))
-    writers = tuple((name, writer) for name, (_, writer) in zip(names, codecs, strict=True))
-    count = len(names)
+    hints = get_type_hints(cls, include_extras=True)
+    writers = tuple((name, _compile(hints[name])[1]) for name in names)
 
     def read_fields(raw: Any) -> Any:
-        if type(raw) is not dict:
-            raise InvalidEncoding(f"a map with the fields {', '.join(names)}", shown(raw))
-        if len(raw) != count:
-            _wrong_fields(raw, names)
-        values = {}
-        name = ""
-        try:
-            for name, reader in readers:
-                values[name] = reader(raw[name])
-        except InvalidEncoding as error:
-            error.inside(name)
-            raise
-        except KeyError:
-            _wrong_fields(raw, names)
-        return assembled(cls, values)
+        return assembled(cls, read_values(raw))
 
     def write_fields(value: Any) -> Any:
         if type(value) is not cls:
@@ -129,6 +114,37 @@ def _compiled(cls: Any) -> tuple[Reader, Writer]:
         return obj
 
     return read_fields, write_fields
+
+
+@cache
+def _values(cls: Any) -> Callable[[Any], dict[str, Any]]:
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise TypeError(f"{cls!r} is no dataclass")
+    hints = get_type_hints(cls, include_extras=True)
+    if hasattr(cls, "__slots__") or hasattr(cls, "__post_init__"):
+        raise TypeError(f"{cls!r} is no plain dataclass: its instances cannot be made of their fields alone")
+    names = tuple(field.name for field in dataclasses.fields(cls))
+    readers = tuple((name, _compile(hints[name])[0]) for name in names)
+    count = len(names)
+
+    def values_of(raw: Any) -> dict[str, Any]:
+        if type(raw) is not dict:
+            raise InvalidEncoding(f"a map with the fields {', '.join(names)}", shown(raw))
+        if len(raw) != count:
+            _wrong_fields(raw, names)
+        values = {}
+        name = ""
+        try:
+            for name, reader in readers:
+                values[name] = reader(raw[name])
+        except InvalidEncoding as error:
+            error.inside(name)
+            raise
+        except KeyError:
+            _wrong_fields(raw, names)
+        return values
+
+    return values_of
 
 
 def _wrong_fields(raw: dict[Any, Any], names: tuple[str, ...]) -> None:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+from chain.happened import Row, StoredEvent, events_in
 from chain.places import Place, Places
 
 #: Pages (4 KiB) that the log beside the database has before they are copied into it. Places of transactions lie all
@@ -26,7 +27,7 @@ CHECKPOINT_PAGES = 8_192
 #: KiB of the database that the writer keeps in memory.
 CACHE_KIB = 16_384
 #: Version of the tables below; a database of another version is refused.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: Snapshots kept: the newest, and one to fall back on.
 SNAPSHOTS_KEPT = 2
 
@@ -48,14 +49,14 @@ CREATE INDEX blocks_by_height ON blocks (height);
 CREATE TABLE branch (height INTEGER PRIMARY KEY, id TEXT NOT NULL) WITHOUT ROWID;
 -- Where transactions of the head's branch stand, up to the newest snapshot: see chain.places.
 CREATE TABLE included (
-    id TEXT PRIMARY KEY, block TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL
-) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, height INTEGER NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE pending (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, received INTEGER NOT NULL,
     data BLOB NOT NULL);
+-- By the number of the last of a row's events: see chain.happened.
 CREATE TABLE events (
-    seq INTEGER PRIMARY KEY, height INTEGER NOT NULL, block TEXT NOT NULL, kind TEXT NOT NULL,
-    undone INTEGER NOT NULL, time INTEGER NOT NULL, fields TEXT NOT NULL);
+    last INTEGER PRIMARY KEY, height INTEGER NOT NULL, block TEXT NOT NULL, undone INTEGER NOT NULL,
+    time INTEGER NOT NULL, said TEXT NOT NULL);
 -- Jobs that have left the state, as they last were (chain.state.jobs.compact), by the height that opened them.
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, height INTEGER NOT NULL, state TEXT NOT NULL,
@@ -82,18 +83,6 @@ class StoredBlock:
     work: int
     """Work of its branch from genesis up to and with it."""
     data: bytes
-
-
-class StoredEvent(NamedTuple):
-    """A line of the log of events, in the order of its table's columns; ``fields`` is JSON text."""
-
-    seq: int
-    height: int
-    block: str
-    kind: str
-    undone: bool
-    time: int
-    fields: str
 
 
 @dataclass(frozen=True)
@@ -219,9 +208,9 @@ class Store:
         """The block with these transactions has left the head's branch."""
         self._writer.execute("DELETE FROM branch WHERE height = ? AND id = ?", (height, block))
         self._places.disconnect(block, transactions)
-        # By their ids, which are the key: by the block alone, every transaction there ever was would be looked at.
+        # By their ids, which are the key: by the height alone, every transaction there ever was would be looked at.
         self._writer.executemany(
-            "DELETE FROM included WHERE id = ? AND block = ?", [(each, block) for each in transactions]
+            "DELETE FROM included WHERE id = ? AND height = ?", [(each, height) for each in transactions]
         )
 
     def put_pending(self, transactions: Iterable[tuple[str, int, bytes]]) -> None:
@@ -233,8 +222,8 @@ class Store:
     def drop_pending(self, transactions: Iterable[str]) -> None:
         self._writer.executemany("DELETE FROM pending WHERE id = ?", [(each,) for each in transactions])
 
-    def put_events(self, events: Iterable[StoredEvent]) -> None:
-        self._writer.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", events)
+    def put_events(self, rows: Iterable[Row]) -> None:
+        self._writer.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def put_jobs(self, jobs: Iterable[StoredJob]) -> None:
         """Keep jobs that have left the state; one that is kept already is the same."""
@@ -253,7 +242,7 @@ class Store:
     def put_snapshot(self, snapshot: Snapshot) -> None:
         """Keep the newest snapshot and drop the oldest; the places up to it need no replay from now on."""
         rows = self._places.take(snapshot.height)
-        self._writer.executemany("INSERT OR REPLACE INTO included VALUES (?, ?, ?, ?)", rows)
+        self._writer.executemany("INSERT OR REPLACE INTO included VALUES (?, ?, ?)", rows)
         self._writer.execute(
             "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)",
             (snapshot.block, snapshot.height, hashlib.sha256(snapshot.data).hexdigest(), snapshot.data),
@@ -321,7 +310,10 @@ class Store:
             return found
         row = (
             self._reader()
-            .execute("SELECT block, height, position FROM included WHERE id = ?", (transaction,))
+            .execute(
+                "SELECT branch.id, height, position FROM included JOIN branch USING (height) WHERE included.id = ?",
+                (transaction,),
+            )
             .fetchone()
         )
         return None if row is None else Place(*row)
@@ -332,16 +324,15 @@ class Store:
 
     def last_seq(self) -> int:
         """Number of the last event; 0 when there is none."""
-        return int(self._reader().execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+        return int(self._reader().execute("SELECT coalesce(max(last), 0) FROM events").fetchone()[0])
 
     def events(self, after: int, limit: int) -> list[StoredEvent]:
         """Up to ``limit`` events with numbers above ``after``."""
         rows = self._reader().execute(
-            "SELECT seq, height, block, kind, undone, time, fields FROM events WHERE seq > ? ORDER BY seq "
-            "LIMIT ?",
-            (after, limit),
+            "SELECT last, height, block, undone, time, said FROM events WHERE last > ? ORDER BY last", (after,)
         )
-        return [StoredEvent(r[0], r[1], r[2], r[3], bool(r[4]), r[5], r[6]) for r in rows]
+        with contextlib.closing(rows):
+            return list(itertools.islice(events_in(map(Row._make, rows), after), limit))
 
     def job(self, job: str) -> bytes | None:
         """A job that has left the state."""

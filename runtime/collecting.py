@@ -7,7 +7,7 @@ import gc
 #: Containers made between two looks at the young ones; looks at these, and at those that outlived one, between two at
 #: the next older.
 #: With CPython's own 700, 10 and 10 a node spends a sixth of its time on looking.
-THRESHOLDS = (50_000, 20, 100)
+THRESHOLDS = (300_000, 20, 100)
 
 
 def collect_rarely() -> None:

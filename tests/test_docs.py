@@ -207,7 +207,7 @@ def emitted() -> dict[str, set[str]]:
 
 
 def test_every_event_of_blockchain_log_is_told_with_its_fields() -> None:
-    from chain.node.events import PREFIX, RESERVED
+    from chain.happened import PREFIX, RESERVED
 
     text = section(read("docs/chain.md"), "blockchain.log")
     told = {}

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 
+from chain.happened import StoredEvent
 from chain.node.api_chain import MAX_WAIT
 from chain.node.blocklog import line_of
 from chain.node.events import to_json
 from chain.node.http import Refused, answer, arguments, integer, seconds
 from chain.node.service import Service
-from chain.store import StoredEvent
 from runtime.streams import ServerEvent, sse, streams
 
 MAX_EVENTS = 1000

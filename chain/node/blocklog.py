@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chain.store import StoredEvent
+from chain.happened import StoredEvent
 
 #: Reads up to so many events above a number.
 Read = Callable[[int, int], list[StoredEvent]]
@@ -42,7 +42,7 @@ def line_of(event: StoredEvent) -> str:
     ]
     if event.undone:
         words.append("undone=true")
-    words += [f"{key}={_word(value)}" for key, value in json.loads(event.fields).items() if value is not None]
+    words += [f"{key}={_word(value)}" for key, value in event.fields.items() if value is not None]
     return " ".join(words)
 
 

@@ -24,8 +24,8 @@ from chain.state import State, next_deadline
 from chain.store import Snapshot, Store
 from chain.tree import Entry, Kind, Result, Tree
 
-#: Final blocks between two snapshots of the state, at most, and transactions: what a start has to replay. A snapshot is
-#: written in about a tenth of the time that so many transactions took.
+#: Final blocks between two snapshots of the state, at most, and transactions: what a start has to replay
+#: (:func:`_replayable`).
 SNAPSHOT_EVERY = 256
 SNAPSHOT_TRANSACTIONS = 16_384
 #: Heights whose blocks, of all branches, are searched for contradicting votes when a node starts.
@@ -118,7 +118,7 @@ class Node(Taking):
             self._store.put_events(events)
             replayed = self._replayed + _count(result.connected) - _count(result.disconnected)
             due = tree.final.height > self._snapshot_height and (
-                tree.final.height >= self._snapshot_height + SNAPSHOT_EVERY or replayed >= SNAPSHOT_TRANSACTIONS
+                tree.final.height >= self._snapshot_height + SNAPSHOT_EVERY or replayed >= _replayable(tree.final.state)
             )
             if due:
                 snapshot = tree.final.state.snapshot()
@@ -132,7 +132,7 @@ class Node(Taking):
             self._saw(entry.block.transactions)
         self.witness.settled(self.chain.final.state)
         self._gone.clear()
-        self._seq += len(events)
+        self._seq = events[-1].last if events else self._seq
         if result.connected:
             self._task = None
             self._head_since = self._clock()
@@ -258,6 +258,11 @@ class Node(Taking):
         if result.kind is not Kind.NEW_HEAD and result.reason is not None:
             raise result.reason
         return result
+
+
+def _replayable(state: State) -> int:
+    """How many transactions a node that starts may have to replay: a snapshot costs what there is in the state."""
+    return max(SNAPSHOT_TRANSACTIONS, state.size // 4)
 
 
 def _count(entries: Iterable[Entry]) -> int:

@@ -7,53 +7,40 @@ first.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from typing import Any
 
-from chain.store import StoredEvent
+from chain.happened import Field, Row, Said, StoredEvent, rows_of
 from chain.tree import Entry
 
-#: Names that an event's own fields may not take in the flat JSON object; such a field gets the prefix.
-RESERVED = frozenset({"seq", "height", "block", "kind", "undone", "time"})
-PREFIX = "of_"
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-
-def block_events(connected: Iterable[Entry], disconnected: Iterable[Entry], after: int) -> list[StoredEvent]:
+def block_events(connected: Sequence[Entry], disconnected: Sequence[Entry], after: int) -> list[Row]:
     """The events of a change of the head, numbered from ``after + 1``."""
-    lost, came = tuple(disconnected), tuple(connected)
-    found: list[StoredEvent] = []
+    found: list[Row] = []
 
-    def say(entry: Entry, kind: str, fields: Mapping[str, str | int | None], undone: bool) -> None:
-        flat = dict(fields)
-        if not RESERVED.isdisjoint(flat):
-            flat = {(PREFIX + name if name in RESERVED else name): value for name, value in fields.items()}
-        text = _to_json(flat)
-        number = after + 1 + len(found)
-        found.append(StoredEvent(number, entry.height, entry.id, kind, undone, entry.time, text))
+    def say(entry: Entry, said: Sequence[Said], undone: bool) -> None:
+        number = found[-1].last if found else after
+        found.extend(
+            rows_of(said, number, height=entry.height, block=entry.id, undone=undone, time=entry.time)
+        )
 
-    if lost and came:
-        fields: dict[str, str | int | None] = {
-            "undone_blocks": len(lost),
-            "new_blocks": len(came),
-            "old_head": lost[0].id,
+    if disconnected and connected:
+        fields: dict[str, Field] = {
+            "undone_blocks": len(disconnected),
+            "new_blocks": len(connected),
+            "old_head": disconnected[0].id,
         }
-        say(came[-1], "reorganisation", fields, False)
-    for entry in lost:
-        for event in reversed(entry.events):
-            say(entry, event.kind, event.fields, True)
-        say(entry, "block", _summary(entry), True)
-    for entry in came:
-        say(entry, "block", _summary(entry), False)
-        for event in entry.events:
-            say(entry, event.kind, event.fields, False)
+        say(connected[-1], [("reorganisation", fields)], False)
+    for entry in disconnected:
+        say(entry, [*reversed(entry.events), ("block", _summary(entry))], True)
+    for entry in connected:
+        say(entry, [("block", _summary(entry)), *entry.events], False)
     return found
 
 
-def _summary(entry: Entry) -> dict[str, str | int | None]:
+def _summary(entry: Entry) -> dict[str, Field]:
     commitment = entry.block.commitment
     return {"transactions": len(entry.block.transactions), "miner": commitment.miner, "parent": entry.parent}
 
@@ -67,7 +54,7 @@ def to_json(event: StoredEvent) -> dict[str, Any]:
         "kind": event.kind,
         "undone": event.undone,
         "time": event.time,
-        **json.loads(event.fields),
+        **event.fields,
     }
 
 

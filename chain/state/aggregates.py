@@ -43,13 +43,12 @@ def apply_submit_aggregate(context: Context, origin: Origin, payload: SubmitAggr
         origin.sender,
         "body.sender",
     )
-    require(
-        payload.updates == updates,
-        Conflict,
-        f"the round's {len(updates)} updates in partition order: {', '.join(updates[:4])}",
-        f"{len(payload.updates)}: {', '.join(payload.updates[:4])}",
-        "body.payload.updates",
-    )
+    if payload.updates != updates:
+        raise Conflict(
+            f"the round's {len(updates)} updates in partition order: {', '.join(updates[:4])}",
+            f"{len(payload.updates)}: {', '.join(payload.updates[:4])}",
+            "body.payload.updates",
+        )
     check_environment(context, job, payload.environment)
     aggregate = Aggregate(
         id=origin.id,
@@ -93,11 +92,6 @@ def _find_round(context: Context, payload: SubmitAggregate) -> tuple[Job, Round]
             error = NotYet if found > current else Conflict
             raise error(f"the {what} {current}", str(found), f"body.payload.{what}")
     round_ = job.round_list[payload.round]
-    require(
-        round_.closed is not None,
-        NotYet,
-        "a round that is closed",
-        f"round {round_.index}, open",
-        "body.payload.round",
-    )
+    if round_.closed is None:
+        raise NotYet("a round that is closed", f"round {round_.index}, open", "body.payload.round")
     return job, round_

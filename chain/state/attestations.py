@@ -41,13 +41,12 @@ def apply_attest(context: Context, origin: Origin, payload: Attest) -> None:
     version = existing(context.draft.get(VERSIONS, key), "version", key)
     model = existing(context.draft.get(MODELS, payload.model), "model", payload.model)
     final_height = context.draft.only(FINALITY).final_height
-    require(
-        version.height <= final_height,
-        NotYet,
-        f"a version adopted at or below the last final block, height {final_height}",
-        f"{key}, adopted at height {version.height}",
-        "body.payload.version",
-    )
+    if version.height > final_height:
+        raise NotYet(
+            f"a version adopted at or below the last final block, height {final_height}",
+            f"{key}, adopted at height {version.height}",
+            "body.payload.version",
+        )
     _check_set(validators, payload)
     attested = context.draft.get(ATTESTATIONS, key) or Attested(payload.model, payload.version, ())
     current = attested.by(validators.serial) or AttestedBy(validators, ())
@@ -72,20 +71,10 @@ def apply_attest(context: Context, origin: Origin, payload: Attest) -> None:
 
 
 def _check_set(validators: ValidatorSet, payload: Attest) -> None:
-    require(
-        payload.set <= validators.serial,
-        NotYet,
-        f"the set in force, number {validators.serial}",
-        payload.set,
-        "body.payload.set",
-    )
-    require(
-        payload.set == validators.serial,
-        Conflict,
-        f"the set in force, number {validators.serial}",
-        payload.set,
-        "body.payload.set",
-    )
+    if payload.set > validators.serial:
+        raise NotYet(f"the set in force, number {validators.serial}", str(payload.set), "body.payload.set")
+    if payload.set != validators.serial:
+        raise Conflict(f"the set in force, number {validators.serial}", str(payload.set), "body.payload.set")
 
 
 def _check_signature(statement: Statement, origin: Origin, payload: Attest) -> None:
@@ -94,4 +83,5 @@ def _check_signature(statement: Statement, origin: Origin, payload: Attest) -> N
         found = signer(statement, payload.signature)
     except InvalidSignature as error:
         raise InvalidField(expected, error.found, "body.payload.signature") from error
-    require(found == origin.sender, InvalidField, expected, f"one that gives {found}", "body.payload.signature")
+    if found != origin.sender:
+        raise InvalidField(expected, f"one that gives {found}", "body.payload.signature")

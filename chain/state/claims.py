@@ -43,10 +43,8 @@ def apply_claim_partition(context: Context, origin: Origin, payload: ClaimPartit
     )
     held = partition.lease
     mine = held is not None and held.worker == worker
-    if held is not None and not mine:
-        require(
-            held.until <= context.time,
-            Conflict,
+    if held is not None and not mine and held.until > context.time:
+        raise Conflict(
             f"a partition that is free (this one is until {held.until})",
             f"one that {held.worker} holds",
             "body.payload.partition",
@@ -60,9 +58,8 @@ def apply_claim_partition(context: Context, origin: Origin, payload: ClaimPartit
         and other.lease.until > context.time
     )
     most = context.params.leases_per_worker
-    require(
-        others < most, Forbidden, f"at most {most} leases of a worker in a job", others + 1, "body.sender"
-    )
+    if others >= most:
+        raise Forbidden(f"at most {most} leases of a worker in a job", str(others + 1), "body.sender")
     if held is not None and not mine:
         job = bar(job, [held.worker])
         context.emit("worker_barred", job=job.id, worker=held.worker, reason="its lease lapsed and was taken")
@@ -80,40 +77,20 @@ def apply_claim_partition(context: Context, origin: Origin, payload: ClaimPartit
 
 def find_partition(job: Job, open_round: Round, index: int) -> Partition:
     """A partition that still wants its update.  Raises ``InvalidField`` or ``Conflict``."""
-    require(
-        index < job.partitions,
-        InvalidField,
-        f"a partition of 0 to {job.partitions - 1}",
-        index,
-        "body.payload.partition",
-    )
-    require(
-        open_round.closed is None,
-        Conflict,
-        "a round that is open",
-        f"round {open_round.index}, closed",
-        "body.payload.round",
-    )
+    if index >= job.partitions:
+        raise InvalidField(f"a partition of 0 to {job.partitions - 1}", str(index), "body.payload.partition")
+    if open_round.closed is not None:
+        raise Conflict("a round that is open", f"round {open_round.index}, closed", "body.payload.round")
     partition = open_round.partitions[index]
-    require(
-        partition.update is None,
-        Conflict,
-        "a partition without an update",
-        f"partition {index}",
-        "body.payload.partition",
-    )
+    if partition.update is not None:
+        raise Conflict("a partition without an update", f"partition {index}", "body.payload.partition")
     return partition
 
 
 def _may_work(context: Context, job: Job, worker: Address) -> None:
     allowed = existing(context.draft.get(MODELS, job.model), "model", job.model).workers
-    require(
-        not allowed or worker in allowed,
-        Forbidden,
-        f"a worker on the list of model {job.model!r}",
-        worker,
-        "body.sender",
-    )
+    if allowed and worker not in allowed:
+        raise Forbidden(f"a worker on the list of model {job.model!r}", worker, "body.sender")
     require(
         worker not in job.barred, Forbidden, "a worker that is not barred from the job", worker, "body.sender"
     )
@@ -127,9 +104,8 @@ def require_lease(partition: Partition, worker: Address) -> Lease:
     lease = partition.lease
     if lease is None:
         raise NotYet("a lease on the partition", "none: claim it first", "body.payload.partition")
-    require(
-        lease.worker == worker, Forbidden, f"the holder of the lease, {lease.worker}", worker, "body.sender"
-    )
+    if lease.worker != worker:
+        raise Forbidden(f"the holder of the lease, {lease.worker}", worker, "body.sender")
     return lease
 
 
@@ -176,13 +152,8 @@ def apply_report_failure(context: Context, origin: Origin, payload: ReportFailur
 
 def _check_aggregator(job: Job, last: Round, sender: Address) -> tuple[Address, ...]:
     """The workers that could aggregate the round, of whom the sender must be one."""
-    require(
-        last.closed is not None,
-        NotYet,
-        "a round that is closed",
-        f"round {last.index}, open",
-        "body.payload.round",
-    )
+    if last.closed is None:
+        raise NotYet("a round that is closed", f"round {last.index}, open", "body.payload.round")
     workers = tuple(update.worker for update in last.updates)
     require(sender in workers, Forbidden, "a worker with an update in the round", sender, "body.sender")
     require(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from chain.errors import InvalidTransaction, Unknown
@@ -44,7 +43,7 @@ class Context:
 
     def emit(self, kind: str, **fields: Field) -> None:
         """Say that something happened."""
-        self.events.append(Event(kind, MappingProxyType(fields)))
+        self.events.append(Event(kind, fields))
 
 
 def require(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-Field = str | int | None
+from chain.happened import Field
+
+__all__ = ["Event", "Field"]
 
 
 class Event(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import cache
 
 from chain.packing import NULL, pack_items, pack_link, pack_text
-from chain.records import replace
+from chain.records import RECORD, replace
 from chain.schema import Address, Cid, Hash
 from chain.state.objects import Job, Partition, Round
 
@@ -149,12 +149,20 @@ def record_digest(job: Job) -> Hash:
     """
     if job.candidate is None:
         raise ValueError(f"job {job.id} has no candidate in state {job.state}: there is nothing to vote on")
-    rounds = pack_items([_record(round_) for round_ in job.round_list])
+    rounds = pack_items(list(map(_record, job.round_list)))
     record = pack_items([NULL if job.seed is None else pack_text(job.seed), rounds, pack_link(job.candidate.id)])
     return Hash(hashlib.sha256(record).hexdigest())
 
 
 def _record(round_: Round) -> bytes:
+    """A round's part of the record. Every vote asks for it, and no vote changes a round: it is kept."""
+    kept: bytes | None = round_.__dict__.get(RECORD)
+    if kept is None:
+        kept = round_.__dict__[RECORD] = _pairs(round_)
+    return kept
+
+
+def _pairs(round_: Round) -> bytes:
     pairs = [
         pack_items([pack_link(update.id), NULL if update.base is None else pack_link(update.base)])
         for update in round_.updates

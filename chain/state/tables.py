@@ -15,8 +15,8 @@ import immutables
 
 from chain.encoding import list_head, read_raw, shown, write_raw
 from chain.errors import InvalidEncoding
-from chain.packing import NULL, pack, pack_integer, pack_text
-from chain.schema import Hash, Range, read, write
+from chain.packing import NULL, pack, pack_integer, pack_kept, pack_map, pack_text
+from chain.schema import Hash, Range, read
 from chain.state.attested import Attested
 from chain.state.electorate import Admission, Engagements, PendingSet, Phases, Slashed
 from chain.state.objects import Account, Dataset, Finality, Job, Link, Model, ValidatorSet, Version, Voter
@@ -29,6 +29,8 @@ NO_HASH: Final = Hash("0" * 64)
 ONLY: Final = "all"
 
 _SNAPSHOT_FORMAT = 3
+#: Tables of objects that hardly ever change, and are in every snapshot: they keep their bytes.
+_LASTING: Final = frozenset({"versions", "attestations", "datasets", "models"})
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,20 @@ TABLES: Final[dict[str, Table[Any]]] = {
 }  # fmt: skip
 
 
-def _plain(value: object) -> Any:
-    return value if isinstance(value, int | str) else write(value)
+def _packed(table: str, value: object) -> bytes:
+    """The bytes of a table's value."""
+    if type(value) is int:
+        return pack_integer(value)
+    if type(value) is str:
+        return pack_text(value)
+    return pack_kept(value) if table in _LASTING else pack(value)
+
+
+def _packed_rows(table: Table[Any], rows: immutables.Map[str, Any]) -> bytes:
+    """The bytes of a table."""
+    if table.type in (int, str):
+        return write_raw(dict(rows.items()))
+    return pack_map({key: _packed(table.name, value) for key, value in rows.items()})
 
 
 def _typed(table: Table[T], value: Any) -> T:
@@ -229,21 +243,21 @@ class State:
         """Who attested which version, by ``name@number``; none where nobody did yet."""
         return self.table(ATTESTATIONS)
 
+    @property
+    def size(self) -> int:
+        """How many objects there are in all tables."""
+        return sum(map(len, self.tables.values()))
+
     def snapshot(self) -> bytes:
         """The whole state as DAG-CBOR; :meth:`from_snapshot` gives an equal state with an equal digest."""
-        tables = {
-            name: {key: _plain(value) for key, value in rows.items()}
-            for name, rows in self.tables.items()
-            if rows
-        }
-        return write_raw(
+        tables = {name: _packed_rows(TABLES[name], rows) for name, rows in self.tables.items() if rows}
+        head = {"format": _SNAPSHOT_FORMAT, "height": self.height, "time": self.time}
+        return pack_map(
             {
-                "format": _SNAPSHOT_FORMAT,
-                "digest": self.digest,
-                "height": self.height,
-                "time": self.time,
-                "genesis": self.genesis,
-                "tables": tables,
+                **{name: pack_integer(number) for name, number in head.items()},
+                "digest": pack_text(self.digest),
+                "genesis": pack_text(self.genesis),
+                "tables": pack_map(tables),
             }
         )
 
@@ -371,7 +385,8 @@ class Draft:
                         changed += head, pack_text(key), NULL
                     else:
                         mutation[key] = value
-                        changed += head, pack_text(key), pack_integer(value) if type(value) is int else pack(value)
+                        packed = pack_integer(value) if type(value) is int else _packed(name, value)
+                        changed += head, pack_text(key), packed
                 tables = tables.set(name, mutation.finish())
         digest = hashlib.sha256(list_head(2) + write_raw(self.base.digest) + list_head(len(changed) // 3))
         digest.update(b"".join(changed))

@@ -25,9 +25,8 @@ def apply_submit_update(context: Context, origin: Origin, payload: SubmitUpdate)
     job, last = training(context, payload.job, payload.attempt, payload.round)
     partition = find_partition(job, last, payload.partition)
     require_lease(partition, origin.sender)
-    require(
-        payload.seed == job.seed, Conflict, f"the job's seed {job.seed}", payload.seed, "body.payload.seed"
-    )
+    if payload.seed != job.seed:
+        raise Conflict(f"the job's seed {job.seed}", payload.seed, "body.payload.seed")
     _check_base(job, payload.round, payload.base)
     check_environment(context, job, payload.environment)
     update = Update(
@@ -66,13 +65,12 @@ def _check_base(job: Job, round_index: int, base: Cid | None) -> None:
         require(base is None, Conflict, "no base in round 0", base, "body.payload.base")
         return
     standing = {aggregate.artifact for aggregate in job.round_list[round_index - 1].aggregates}
-    require(
-        base in standing,
-        NotYet,
-        f"a base that is an aggregate of round {round_index - 1}: {', '.join(sorted(standing))}",
-        base,
-        "body.payload.base",
-    )
+    if base not in standing:
+        raise NotYet(
+            f"a base that is an aggregate of round {round_index - 1}: {', '.join(sorted(standing))}",
+            str(base),
+            "body.payload.base",
+        )
 
 
 def check_environment(context: Context, job: Job, environment: Hash) -> None:
@@ -82,10 +80,9 @@ def check_environment(context: Context, job: Job, environment: Hash) -> None:
     deadline.  Raises ``InvalidField``.
     """
     model = existing(context.draft.get(MODELS, job.model), "model", job.model)
-    require(
-        environment in model.environments,
-        InvalidField,
-        f"an environment of model {model.name!r}: {', '.join(model.environments)}",
-        environment,
-        "body.payload.environment",
-    )
+    if environment not in model.environments:
+        raise InvalidField(
+            f"an environment of model {model.name!r}: {', '.join(model.environments)}",
+            environment,
+            "body.payload.environment",
+        )

@@ -32,13 +32,12 @@ def apply_vote_model(context: Context, origin: Origin, payload: VoteModel) -> No
     job = find(context, payload.job)
     _check_subject(job, payload)
     model = existing(context.draft.get(MODELS, job.model), "model", job.model)
-    require(
-        payload.compared == model.in_service,
-        NotYet,
-        f"a comparison with the version in service, {model.in_service or 'none'}",
-        payload.compared,
-        "body.payload.compared",
-    )
+    if payload.compared != model.in_service:
+        raise NotYet(
+            f"a comparison with the version in service, {model.in_service or 'none'}",
+            str(payload.compared),
+            "body.payload.compared",
+        )
     _check_decision(job, model, payload)
     vote = Vote(
         validator=origin.sender,
@@ -101,30 +100,32 @@ def _check_subject(job: Job, payload: VoteModel) -> None:
             "body.payload.candidate",
         )
     record = record_digest(job)
-    require(payload.record == record, Conflict, f"the record {record}", payload.record, "body.payload.record")
+    if payload.record != record:
+        raise Conflict(f"the record {record}", payload.record, "body.payload.record")
 
 
 def _check_decision(job: Job, model: Model, payload: VoteModel) -> None:
-    standing = set(job.update_ids)
-    if payload.decision != "unavailable":
-        require(
-            payload.environment in model.environments,
-            InvalidField,
+    updates = job.update_ids
+    if payload.decision != "unavailable" and payload.environment not in model.environments:
+        raise InvalidField(
             f"an environment of model {model.name!r}: {', '.join(model.environments)}",
             payload.environment,
             "body.payload.environment",
         )
-    strangers = [item for item in payload.replayed if item not in standing]
-    require(not strangers, InvalidField, "updates of this job", strangers[:1], "body.payload.replayed")
-    standing |= {aggregate.id for round_ in job.round_list for aggregate in round_.aggregates}
-    strangers = [item for item in payload.disproved if item not in standing]
-    require(
-        not strangers,
-        InvalidField,
-        "updates and aggregates of this job",
-        strangers[:1],
-        "body.payload.disproved",
-    )
+    if payload.replayed != updates:
+        standing = set(updates)
+        strangers = [item for item in payload.replayed if item not in standing]
+        require(not strangers, InvalidField, "updates of this job", strangers[:1], "body.payload.replayed")
+    if payload.disproved:
+        standing = {*updates, *(aggregate.id for round_ in job.round_list for aggregate in round_.aggregates)}
+        strangers = [item for item in payload.disproved if item not in standing]
+        require(
+            not strangers,
+            InvalidField,
+            "updates and aggregates of this job",
+            strangers[:1],
+            "body.payload.disproved",
+        )
     if payload.decision == "unavailable":
         require(
             not payload.disproved,
@@ -134,11 +135,10 @@ def _check_decision(job: Job, model: Model, payload: VoteModel) -> None:
             "body.payload.disproved",
         )
     if payload.decision == "approve":
-        _check_approval(job, model, payload)
+        _check_approval(job, model, payload, updates)
 
 
-def _check_approval(job: Job, model: Model, payload: VoteModel) -> None:
-    updates = job.update_ids
+def _check_approval(job: Job, model: Model, payload: VoteModel, updates: tuple[Cid, ...]) -> None:
     if payload.replayed != updates:
         raise InvalidField(
             f"all {len(updates)} updates in order of round and partition",
@@ -146,22 +146,16 @@ def _check_approval(job: Job, model: Model, payload: VoteModel) -> None:
             "body.payload.replayed",
         )
     score = job.candidate.score if job.candidate else None
-    require(
-        payload.score == score,
-        InvalidField,
-        f"the candidate's score {score}",
-        payload.score,
-        "body.payload.score",
-    )
+    if payload.score != score:
+        raise InvalidField(f"the candidate's score {score}", str(payload.score), "body.payload.score")
     if payload.score is not None and payload.baseline is not None:
         improvement = model.direction * (payload.score - payload.baseline)
-        require(
-            improvement >= model.minimum_improvement,
-            InvalidField,
-            f"an improvement of at least {model.minimum_improvement} millionths",
-            improvement,
-            "body.payload.score",
-        )
+        if improvement < model.minimum_improvement:
+            raise InvalidField(
+                f"an improvement of at least {model.minimum_improvement} millionths",
+                str(improvement),
+                "body.payload.score",
+            )
 
 
 def _others(job: Job, vote: Vote) -> tuple[Vote, ...]:
@@ -172,13 +166,12 @@ def _others(job: Job, vote: Vote) -> tuple[Vote, ...]:
                 raise Duplicate(
                     f"one vote of {vote.validator} in attempt {vote.attempt}", f"another {vote.decision}"
                 )
-            require(
-                earlier.decision == "unavailable",
-                Conflict,
-                f"one vote of {vote.validator} in attempt {vote.attempt}",
-                f"{vote.decision} after {earlier.decision}",
-                "body.payload.decision",
-            )
+            if earlier.decision != "unavailable":
+                raise Conflict(
+                    f"one vote of {vote.validator} in attempt {vote.attempt}",
+                    f"{vote.decision} after {earlier.decision}",
+                    "body.payload.decision",
+                )
             return tuple(other for other in job.votes if other is not earlier)
     return job.votes
 

@@ -9,10 +9,11 @@ import threading
 
 import pytest
 
+from chain.happened import StoredEvent, rows_of
 from chain.params import DEVELOPMENT, Genesis
 from chain.places import Place
 from chain.schema import Address
-from chain.store import Snapshot, Store, StoredBlock, StoredEvent, StoredJob, StoreError
+from chain.store import Snapshot, Store, StoredBlock, StoredJob, StoreError
 from chain.tree import genesis_entry
 
 
@@ -28,19 +29,19 @@ def store(request, tmp_path):
 
 
 def test_what_is_written_is_read(store):
-    event = StoredEvent(1, 1, "b1", "transfer", False, 5, "{}")
+    rows = list(rows_of([("transfer", {})], 0, height=1, block="b1", undone=False, time=5))
     with store.write():
         store.set_meta("genesis", "text")
         store.put_block(block("b1", 1))
         store.set_connected(1, "b1", ["t1", "t2"])
         store.put_pending([("t3", 7, b"three"), ("t4", 8, b"four")])
-        store.put_events([event])
+        store.put_events(rows)
     assert store.meta("genesis") == "text"
     assert store.block("b1") == block("b1", 1)
     assert store.branch_at(1) == "b1"
     assert store.included("t2") == Place("b1", 1, 1)
     assert store.pending() == [(7, b"three"), (8, b"four")]
-    assert store.events(0, 10) == [event]
+    assert store.events(0, 10) == [StoredEvent(1, 1, "b1", "transfer", False, 5, {})]
     assert store.last_seq() == 1
 
 
@@ -96,7 +97,7 @@ def test_every_statement_finds_what_it_is_about_by_an_index(store):
         store.set_disconnected(1, "b1", ["t1"])
         store.put_pending([("t3", 7, b"three")])
         store.drop_pending(["t3"])
-        store.put_events([StoredEvent(1, 1, "b1", "transfer", False, 5, "{}")])
+        store.put_events(rows_of([("transfer", {})], 0, height=1, block="b1", undone=False, time=5))
         store.put_jobs([job("j1", 1)])
         store.put_names([("models", "iris")])
         store.drop_names([("models", "iris")])

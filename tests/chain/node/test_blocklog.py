@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.happened import StoredEvent
 from chain.node.blocklog import BlockLog, line_of
-from chain.store import StoredEvent
 
 
 def event(seq: int, kind: str = "vote", undone: bool = False, **fields) -> StoredEvent:
-    return StoredEvent(seq, 12, "ab" * 32, kind, undone, 1_795_262_400_123, json.dumps(fields))
+    return StoredEvent(seq, 12, "ab" * 32, kind, undone, 1_795_262_400_123, fields)
 
 
 class Source:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from chain.happened import StoredEvent
 from chain.node.events import Bell, to_json
-from chain.store import StoredEvent
 from chain.transactions import Transfer
 
 
@@ -22,7 +22,7 @@ def test_events_are_numbered_without_gaps_and_begin_with_their_block(sim, net):
 
 
 def test_fields_do_not_hide_where_the_event_stands():
-    event = StoredEvent(3, 7, "b", "final", False, 5, '{"of_height":6,"of_block":"a"}')
+    event = StoredEvent(3, 7, "b", "final", False, 5, {"of_height": 6, "of_block": "a"})
     assert to_json(event) == {
         "seq": 3, "height": 7, "block": "b", "kind": "final", "undone": False, "time": 5,
         "of_height": 6, "of_block": "a",
