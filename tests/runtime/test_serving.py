@@ -264,3 +264,10 @@ def test_a_client_that_leaves_while_it_is_refused_is_no_error(caplog: pytest.Log
     channel.service()
     assert channel.requests == []
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_an_address_that_cannot_be_read_is_a_bad_request(served, caplog: pytest.LogCaptureFixture) -> None:
+    status, problem = answer_to(served.port, b"GET http://[::1 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == problem["status"] == 400
+    assert "cannot be read" in problem["detail"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
