@@ -1,4 +1,4 @@
-"""`make fuzz`: all decoders with a million inputs each, all routes with ten thousand; or parts of that.
+"""`make fuzz`: a million inputs for each function that decodes, ten thousand for each route; or parts of that.
 
 It goes on where it was stopped, part by part (`tests/fuzz/progress.py`), so that the whole takes several evenings.
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +34,7 @@ numeric.pin()  # before anything imports numpy
 
 from tests.fuzz import campaign, decoders  # noqa: E402
 from tests.fuzz.mutate import generator, make  # noqa: E402
-from tests.fuzz.progress import FOLDER, VARIABLE, Progress, Taken, of_decoder  # noqa: E402
+from tests.fuzz.progress import FOLDER, VARIABLE, Progress, Taken, forget, of_decoder  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 ROUTES = ("node", "peer-routes", "coordinator", "sockets")
@@ -50,11 +49,11 @@ def main() -> int:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     parser.add_argument("parts", nargs="*", help="decoders, a room, a decoder's name, routes, or one of its parts")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="for each decoder")
+    parser.add_argument("--inputs", type=int, default=1_000_000, help="for each function: its forms share them")
     parser.add_argument("--requests", type=int, default=10_000, help="for each route")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--at", type=int, help="this input of this decoder alone")
-    parser.add_argument("--anew", action="store_true", help="from the first input, whatever was taken before")
+    parser.add_argument("--anew", action="store_true", help="these parts from the first input on")
     parser.add_argument("--child", nargs=2, metavar=("FILE", "FIRST"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     campaign.quiet()
@@ -63,16 +62,17 @@ def main() -> int:
         return _child(options.parts[0], options.seed, range(int(first), options.inputs), Path(folder))
     if options.parts == ["list"]:
         for one in decoders.everything():
-            print(f"{one.name:44} {_progress(one.name, options.seed).said(one.name, options.inputs)}")
+            wanted = decoders.share(one, options.inputs)
+            print(f"{one.name:44} {_progress(one.name, options.seed).said(one.name, wanted)}")
         print("\n".join(ROUTES))
         return 0
     if options.at is not None:
         return _once(options.parts[0], options.seed, options.at)
     names, routes = _chosen(options.parts)
-    print(f"seed {options.seed}: {len(names)} decoders with {options.inputs:,} inputs each, "
+    print(f"seed {options.seed}: {options.inputs:,} inputs for each function behind {len(names)} decoders, "
           f"{', '.join(routes) or 'no routes'} with {options.requests:,} requests a route", flush=True)  # fmt: skip
     if options.anew:
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        forget(FOLDER, lambda part: part in names if part.partition("/")[0] in decoders.GROUPS else bool(routes))
     begun = time.monotonic()
     found = _decoders(names, options.seed, options.inputs, options.jobs)
     for part in routes:
@@ -103,7 +103,8 @@ def _decoders(names: list[str], seed: int, inputs: int, jobs: int) -> int:
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         try:
             for result in pool.map(partial(_watched, seed=seed, inputs=inputs), names):
-                whole = _progress(result.decoder, seed).said(result.decoder, inputs)
+                wanted = decoders.share(decoders.find(result.decoder), inputs)
+                whole = _progress(result.decoder, seed).said(result.decoder, wanted)
                 print(f"{result}\n  taken: {whole}", flush=True)
                 for one in result.findings:
                     print(one, flush=True)
@@ -122,7 +123,7 @@ def _progress(name: str, seed: int) -> Progress:
 
 def _watched(name: str, seed: int, inputs: int) -> campaign.Result:
     """A campaign in a process of its own, so that a crash or an endless loop is a finding too."""
-    progress = _progress(name, seed)
+    progress, inputs = _progress(name, seed), decoders.share(decoders.find(name), inputs)
     first = progress.taken(name).inputs
     if first >= inputs:
         return campaign.Result(name, before=first)
@@ -189,10 +190,13 @@ def _once(name: str, seed: int, number: int) -> int:
     decoder = decoders.find(name)
     data = make(generator(seed, name, number), decoder.examples)
     print(f"{name}, seed {seed}, input {number}: {len(data)} bytes\n{data.hex()}\n{data[:2000]!r}")
+    clock = time.thread_time()
     outcome, wrong = campaign.judge(decoder, data)
-    print(f"{outcome}; {wrong or 'nothing wrong'}")
+    took = time.thread_time() - clock
+    slow = f"more than {campaign.SLOWEST}" if took > campaign.SLOWEST else ""
+    print(f"{outcome}; {wrong or slow or 'nothing wrong'}; {1000 * took:.1f} ms of CPU")
     if not wrong:
-        return 0
+        return 1 if slow else 0
     decoder.holds(decoder.decode(data), data)  # the traceback
     return 1
 

@@ -38,10 +38,13 @@ class Finding:
     number: int
     what: str
     data: bytes
+    inputs: int = 0
+    """All of so many inputs show it, from the first one on, and none alone; 0 for what this one shows."""
 
     def __str__(self) -> str:
         shown = self.data.hex() if len(self.data) <= 600 else f"{self.data[:600].hex()}... ({len(self.data)} bytes)"
-        again = f"make fuzz PART={self.decoder} SEED={self.seed} AT={self.number}"
+        whole = f"N={self.inputs} ANEW=1" if self.inputs else f"AT={self.number}"
+        again = f"make fuzz PART={self.decoder} SEED={self.seed} {whole}"
         return f"FOUND {self.decoder}: {self.what}\n  input (hex): {shown}\n  again: {again}"
 
 
@@ -150,10 +153,10 @@ def run(
         result.growth, result.peak = resident() - held, peak() - before
         if result.growth > GROWTH:
             what = f"memory grew by {result.growth / 2**20:.0f} MiB in the last nine tenths of {result.inputs} inputs"
-            result.findings.append(Finding(decoder.name, seed, numbers.start, what, b""))
+            result.findings.append(Finding(decoder.name, seed, numbers.start, what, b"", numbers.stop))
         if result.peak > PEAK:
             what = f"an input took {result.peak / 2**20:.0f} MiB at a time"
-            result.findings.append(Finding(decoder.name, seed, numbers.start, what, b""))
+            result.findings.append(Finding(decoder.name, seed, numbers.start, what, b"", numbers.stop))
     return result
 
 

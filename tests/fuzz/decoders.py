@@ -75,6 +75,12 @@ def find(name: str) -> Decoder:
     raise LookupError(f"no decoder {name!r}: `make fuzz PART=list` shows them")
 
 
+def share(decoder: Decoder, inputs: int) -> int:
+    """How many of the inputs to its functions a decoder takes: examples of several forms share them."""
+    forms = sum(one.covers == decoder.covers for one in everything()) if decoder.covers else 1
+    return -(-inputs // forms)
+
+
 def everything() -> list[Decoder]:
     """All decoders."""
     return [one for name in GROUPS for one in group(name)]

@@ -100,25 +100,26 @@ def decoders() -> list[Decoder]:
     added = b'{"Name":"x","Hash":"%s","Size":"19"}' % LEAF_CID.encode()
     block = encode({"links": []})
     put = b'{"Key":"%s","Size":%d}' % (str(cid_of(DAG_CBOR, block)).encode(), len(block))
-    refused = (ContentError,)
+    refused, answers = (ContentError,), ("ipfs.kubo.KuboStore",)
     task = b'{"job":"%s","attempt":1,"round":0,"partition":2}' % LEAF_CID.encode()
     combined = b'{"job":"%s","attempt":1,"round":0}' % LEAF_CID.encode()
     return [
-        Decoder("services/kubo.version", kubo(_version), said(b'{"Version":"0.35.0-rc1","Commit":""}'), refused, ()),
-        Decoder("services/kubo.pins", kubo(lambda store: list(store.pins())), said(keys), refused, ()),
+        Decoder("services/kubo.version", kubo(_version), said(b'{"Version":"0.35.0-rc1","Commit":""}'), refused,
+                answers),
+        Decoder("services/kubo.pins", kubo(lambda store: list(store.pins())), said(keys), refused, answers),
         Decoder("services/kubo.unpin", kubo(lambda store: store.unpin(LEAF_CID)),
-                said(b'{"Pins":["%s"]}' % LEAF_CID.encode()), refused, ()),
-        Decoder("services/kubo.pinned", kubo(lambda store: store._pinned(LEAF_CID)), said(keys), refused, ()),
+                said(b'{"Pins":["%s"]}' % LEAF_CID.encode()), refused, answers),
+        Decoder("services/kubo.pinned", kubo(lambda store: store._pinned(LEAF_CID)), said(keys), refused, answers),
         Decoder("services/kubo.get_block", kubo(lambda store: store.get_block(LEAF_CID)),
-                (Example(LEAF, wrap=lambda data: b"\0" + data),), refused, (), lambda value, data: value == LEAF),
+                (Example(LEAF, wrap=lambda data: b"\0" + data),), refused, answers, lambda value, data: value == LEAF),
         Decoder("services/kubo.has", kubo(lambda store: store.has(LEAF_CID)),
-                (Example(LEAF, wrap=lambda data: b"\0" + data),), refused, ()),
+                (Example(LEAF, wrap=lambda data: b"\0" + data),), refused, answers),
         Decoder("services/kubo.put_block", kubo(lambda store: store.put_block("dag-cbor", block)), said(put), refused,
-                ()),
-        Decoder("services/kubo.add", kubo(lambda store: store.add(LEAF)), said(added), refused, ()),
+                answers),
+        Decoder("services/kubo.add", kubo(lambda store: store.add(LEAF)), said(added), refused, answers),
         Decoder("services/kubo.errors", kubo(lambda store: store.unpin(LEAF_CID)),
                 (Example(b'{"Message":"not pinned or pinned indirectly","Code":0,"Type":"error"}', "json",
-                         lambda data: b"\1" + data),), refused, ()),
+                         lambda data: b"\1" + data),), refused, answers),
         Decoder("services/tasks.train", lambda data: asked_of(as_json(data), partition=True), json(task), (NoTask,),
                 ("workers.asked.asked_of",)),
         Decoder("services/tasks.aggregate", lambda data: asked_of(as_json(data), partition=False), json(combined),

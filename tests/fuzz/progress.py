@@ -9,11 +9,11 @@ import ast
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 ROOT = Path(__file__).parents[2]
 #: Where `make fuzz` keeps the files; tests alone keep none.
@@ -80,6 +80,13 @@ class Progress:
     def _path(self, part: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{quote(part, safe=' ')}.json"
+
+
+def forget(folder: Path, chosen: Callable[[str], bool]) -> None:
+    """What these parts have taken counts no more."""
+    for path in folder.glob("*.json"):
+        if chosen(unquote(path.stem)):
+            path.unlink()
 
 
 def of_routes(seed: int, *rooms: str) -> Progress:

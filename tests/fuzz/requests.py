@@ -73,7 +73,7 @@ def known_codes() -> set[str]:
     for path in (ROOT / "chain" / "node").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         codes |= set(re.findall(r'Refused\(\s*\d+,\s*"(\w+)"', text))
-        codes |= set(re.findall(r'(?:PeerRefused|Misbehaved)\(\s*"(\w+)"', text))
+        codes |= set(re.findall(r'PeerRefused\(\s*"(\w+)"', text))
     return codes | {phrase.phrase.lower().replace(" ", "_").replace("-", "_") for phrase in http.HTTPStatus}
 
 

@@ -35,7 +35,6 @@ from tests.fuzz.test_node import WARM, node, standing
 
 __all__ = ["node"]
 CBOR = "application/vnd.ipld.dag-cbor"
-CODES = known_codes() | {"full", "discouraged", "self", "other_network", "other_version", "unknown_greeting"}
 
 
 class Stranger:
@@ -80,7 +79,7 @@ class Stranger:
 
 @pytest.fixture
 def stranger(node: NodeClient) -> Iterator[Stranger]:
-    target = Target("127.0.0.1", int(node.url.rpartition(":")[2]), CODES)
+    target = Target("127.0.0.1", int(node.url.rpartition(":")[2]), known_codes())
     yield Stranger(node, target)
     target.close()
 

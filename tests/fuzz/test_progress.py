@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import decoders
-from tests.fuzz.progress import NOTED, ROOT, Progress, Taken, of_decoder
+from tests.fuzz.progress import NOTED, ROOT, Progress, Taken, forget, of_decoder
 
 PART = "node GET /blocks/<name>"
 
@@ -35,6 +35,23 @@ def test_what_has_no_more_inputs_is_through(tmp_path: Path) -> None:
     progress.note(PART, Taken(12, ended=True))
     assert progress.taken(PART).left(10_000) == 0
     assert progress.said(PART, 10_000) == "12, which is all there are"
+
+
+def test_chosen_parts_are_forgotten_and_no_others(tmp_path: Path) -> None:
+    progress = Progress(tmp_path, 1, "code")
+    for part in (PART, "chain/blocks.Block"):
+        progress.note(part, Taken(500))
+    forget(tmp_path, lambda part: part == PART)
+    assert progress.taken(PART) == Taken(0)
+    assert progress.taken("chain/blocks.Block") == Taken(500)
+
+
+def test_the_forms_of_a_decoder_share_its_inputs() -> None:
+    forms = [one for one in decoders.everything() if one.name.startswith("models/load.")]
+    assert len({one.covers for one in forms}) == 1
+    shares = [decoders.share(one, 1_000_000) for one in forms]
+    assert 1_000_000 <= sum(shares) < 1_000_000 + len(forms)
+    assert decoders.share(decoders.find("chain/keys.recover"), 1_000_000) == 1_000_000
 
 
 def test_without_a_folder_nothing_is_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
+import pytest
 import requests
 
 from chain.client import NodeClient
@@ -63,7 +64,7 @@ def said(port: int, data: bytes, wait: float) -> bytes:
         return answer
 
 
-def test_what_is_no_request_does_no_harm(node: NodeClient) -> None:
+def test_what_is_no_request_does_no_harm(node: NodeClient, caplog: pytest.LogCaptureFixture) -> None:
     port, before, held = int(node.url.rpartition(":")[2]), standing(node), usage()
     progress, part, wanted = of_routes(SEED, "runtime", "chain"), "sockets", max(len(NONSENSE), REQUESTS)
     for number in progress.numbers(part, wanted):
@@ -75,8 +76,11 @@ def test_what_is_no_request_does_no_harm(node: NodeClient) -> None:
         answer = said(port, data, 5.0 if number < len(NONSENSE) else 0.5)
         assert b"Traceback" not in answer, data[:200]
         assert not answer.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500")), (data[:200], answer[:500])
+        if number == wanted // 4:
+            held = usage()  # by now each of the server's threads has answered, and has its memory
     assert standing(node) == before
     check_growth(held, usage())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     print(f"{part}: {progress.said(part, wanted)}", flush=True)
 
 
