@@ -264,8 +264,8 @@ def check_envelope(signed: Signed, params: Params, genesis: Hash, now: int) -> N
     """
     body = signed.body
     passed = signed.__dict__.get("passed")
-    if passed is not None and passed[0] == genesis and passed[1] == params:  # as it is, it passes; time may have
-        if passed[2] != now:
+    if passed is not None and passed[0] == (genesis, params):  # as it is, it passes; time may have
+        if passed[1] != now:
             _check_expiry(body, params, now)
         return
     limit = params.transaction_limit(body.kind)
@@ -280,7 +280,7 @@ def check_envelope(signed: Signed, params: Params, genesis: Hash, now: int) -> N
         raise
     _check_expiry(body, params, now)
     signed.verify()
-    signed.__dict__["passed"] = (genesis, params, now)
+    signed.__dict__["passed"] = (genesis, params), now
 
 
 def _check_expiry(body: Body, params: Params, now: int) -> None:
