@@ -41,6 +41,7 @@ class Figures:
     """What it took; seconds and bytes."""
 
     transactions: int
+    signatures: int
     blocks: int
     raw: float
     """One signature's recovery."""
@@ -59,7 +60,7 @@ class Figures:
     @property
     def ratio(self) -> float:
         """How many times faster than the reference; below 1 it is slower."""
-        return self.raw * self.transactions / self.whole
+        return self.raw * self.signatures / self.whole
 
 
 def raw_seconds(chain: Made) -> float:
@@ -106,25 +107,26 @@ def measure(chain: Made, folder: Path) -> Figures:
             raise SystemExit(f"killed at height {killed_at}, the node came back with {resumed_at}")
         old_peak = old.memory("VmHWM")
     raw.append(raw_seconds(chain))
-    transactions = chain.kinds().total()
+    count = sum(len(signatures(data, chain.params.max_block_bytes)) for data in chain.blocks)
     return Figures(
-        transactions, end, sum(raw) / 2, whole, halves, killed_at, resumed_at, restart, new_peak, old_peak
-    )
+        chain.kinds().total(), count, end, sum(raw) / 2, whole, halves, killed_at, resumed_at, restart, new_peak,
+        old_peak,
+    )  # fmt: skip
 
 
 def show(figures: Figures, what: str) -> str:
     """The lines, as they stand in benchmarks/README.md."""
-    count, reference = figures.transactions, figures.raw * figures.transactions
+    count, reference = figures.transactions, figures.raw * figures.signatures
     rate = count / figures.whole
     return "\n".join(
         [
-            f"{count:,} transactions in {figures.blocks} blocks, {what}",
+            f"{count:,} transactions, {figures.signatures:,} signatures, in {figures.blocks} blocks, {what}",
             "",
             f"{'':<32}{'seconds':>10}{'a second':>12}{'reference / it':>16}",
             f"{'synchronised':<32}{figures.whole:>10.1f}{rate:>12,.0f}{figures.ratio:>16.2f}",
             f"{'the same, killed half-way':<32}{figures.halves:>10.1f}{count / figures.halves:>12,.0f}"
             f"{reference / figures.halves:>16.2f}",
-            f"{'coincurve alone (reference)':<32}{reference:>10.1f}{1 / figures.raw:>12,.0f}{1:>16.2f}",
+            f"{'coincurve alone (reference)':<32}{reference:>10.1f}{count / reference:>12,.0f}{1:>16.2f}",
             "",
             f"killed at height {figures.killed_at}, it came back within {figures.restart:.1f} s at height "
             f"{figures.resumed_at}",
