@@ -58,7 +58,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_FLEET))
 
 
-def _missing(what: str) -> None:
+def missing(what: str) -> None:
+    """Skip the test that needs it, or fail where nothing may be missing."""
     if os.environ.get("ASSAY_REQUIRE") == "all":
         pytest.fail(f"{what}, and ASSAY_REQUIRE=all asks for it", pytrace=False)
     pytest.skip(what)
@@ -102,7 +103,7 @@ class Kubo:
 def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
     command = shutil.which(os.environ.get("ASSAY_IPFS_COMMAND", "ipfs"))
     if command is None:
-        _missing("there is no Kubo: no command ipfs on PATH, nor in ASSAY_IPFS_COMMAND")
+        missing("there is no Kubo: no command ipfs on PATH, nor in ASSAY_IPFS_COMMAND")
     assert command is not None
     repo = tmp_path_factory.mktemp("kubo")
     env = {**os.environ, "IPFS_PATH": str(repo), "IPFS_TELEMETRY": "off"}
@@ -141,7 +142,7 @@ def _answers_ping(port: int) -> bool:
 def redis_url() -> Iterator[str]:
     command = shutil.which("redis-server")
     if command is None:
-        _missing("there is no Redis: no command redis-server on PATH")
+        missing("there is no Redis: no command redis-server on PATH")
     assert command is not None
     with tempfile.TemporaryDirectory(prefix="assay-redis-") as folder:
         log, port = Path(folder) / "log", _free_port()
@@ -163,5 +164,5 @@ def namespaces() -> None:
 
     why = namespaces.why_not()
     if why is not None:
-        _missing(f"there are no network namespaces: {why}")
+        missing(f"there are no network namespaces: {why}")
     namespaces.sweep()

@@ -1,6 +1,6 @@
 """The Solidity of docs/certificates.md, compiled and run, against the vectors made with eth-account.
 
-Skipped unless node is there and finds the npm packages ``solc`` and ``@ethereumjs/evm``; see docs/developing.md.
+Needs node and the npm packages ``solc`` and ``@ethereumjs/evm``; see docs/developing.md.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from eth_abi import decode, encode
 from eth_utils import keccak
+
+from tests.conftest import missing
 
 ROOT = Path(__file__).resolve().parents[2]
 TYPES = (
@@ -40,10 +42,10 @@ def node(*arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module", autouse=True)
 def compiler() -> None:
     if shutil.which("node") is None:
-        pytest.skip("node is not there")
+        missing("no node on PATH")
     found = node("-e", "require.resolve('solc'); require.resolve('@ethereumjs/evm')")
     if found.returncode:
-        pytest.skip("node finds no solc and @ethereumjs/evm: npm install them, and name their folder in NODE_PATH")
+        missing("node finds no solc and @ethereumjs/evm: npm install them, and name their folder in NODE_PATH")
 
 
 def test_a_contract_computes_our_digest_and_recovers_the_validator() -> None:
