@@ -192,19 +192,15 @@ def merkle_root(commitment: Commitment, transactions: Sequence[Signed]) -> Hash:
     """The root over the commitment and the signed transactions, in order."""
     sha256 = hashlib.sha256
     cids = [DAG_CBOR_CID + sha256(data).digest() for data in (schema.to_bytes(commitment), *map(_data, transactions))]
-    return _root_of(cids)
+    return merkle_root_of(cids)
 
 
 def _data(signed: Signed) -> bytes:
     return signed.data
 
 
-def merkle_root_of(cids: Sequence[str]) -> Hash:
-    """The root over CIDs, at least one."""
-    return _root_of([cid_to_bytes(cid) for cid in cids])
-
-
-def _root_of(cids: list[bytes]) -> Hash:
+def merkle_root_of(cids: Sequence[bytes]) -> Hash:
+    """The root over CIDs, at least one, each as its 36 bytes."""
     level = [hashlib.sha256(b"\x00" + cid).digest() for cid in cids]
     while len(level) > 1:
         paired = [

@@ -63,13 +63,6 @@ class Taking(Looking):
         """Milliseconds since 1970 UTC, by this node's clock."""
         return self._clock()
 
-    def receive_transaction(self, data: bytes) -> Receipt:
-        """One of :meth:`receive_transactions`; raises its error."""
-        answer = self.receive_transactions([data])[0]
-        if isinstance(answer, ChainError):
-            raise answer
-        return answer
-
     def receive_transactions(self, items: Sequence[bytes | Signed]) -> list[Receipt | ChainError]:
         """Check signed transactions and keep the good ones; for each its receipt or the reason against it.
 

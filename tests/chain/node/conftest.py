@@ -17,7 +17,6 @@ from chain.encoding import cid_of
 from chain.finality import choose_vote
 from chain.keys import Key
 from chain.node.core import Node
-from chain.node.interface import Receipt
 from chain.node.running import run
 from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address, Cid, Hash
@@ -37,6 +36,7 @@ from chain.transactions import (
     body_of,
     sign,
 )
+from tests.chain.node.taken import taken
 
 START = 1_700_000_000_000
 #: Two hashes a block: simulations are not about work.
@@ -111,9 +111,7 @@ class Sim:
         return sign(body_of(payload, key.address, self.node.chain.genesis_id, salt, expires), key)
 
     def send(self, payload: Payload, key: Key) -> str:
-        receipt = self.node.receive_transaction(self.signed(payload, key).data)
-        assert isinstance(receipt, Receipt)
-        return receipt.transaction
+        return taken(self.node, self.signed(payload, key).data).transaction
 
     def after(self, ms: int, do: Callable[[], None]) -> None:
         heapq.heappush(self.queue, (self.now + ms, next(self.count), do))

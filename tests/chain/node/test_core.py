@@ -17,6 +17,7 @@ from chain.store import Store, StoreError
 from chain.transactions import CancelJob, ClaimPartition, Signed, Transfer, sign
 from chain.tree import Kind
 from tests.chain.node.sides import side_block
+from tests.chain.node.taken import taken
 
 
 def stand(node: Node) -> dict[str, object]:
@@ -101,7 +102,7 @@ class TestPace:
         sim.now -= 3_600_000
         sim.start()
         other = sim.signed(Transfer(net.validators[0].address, 6), net.owner, expires=sim.now + 7_000_000)
-        sim.node.receive_transaction(other.data)
+        taken(sim.node, other.data)
         caught_up = sim.node.head.time + 1 - sim.params.max_future_ms
         assert sim.node.on_time() is None
         assert sim.node.next_time() == caught_up
@@ -115,7 +116,7 @@ class TestPace:
         sim.run(lambda: sim.node.head.height == 1)
         sim.now -= 10_000
         assert sim.node.next_time() <= sim.now + sim.params.votes_wait_ms
-        sim.node.receive_transaction(sim.signed(Transfer(net.validators[0].address, 6), net.owner).data)
+        taken(sim.node, sim.signed(Transfer(net.validators[0].address, 6), net.owner).data)
         assert sim.node.next_time() <= sim.now
 
     def test_what_expires_soon_is_taken_after_the_clock_was_set_back(self, sim, net):
@@ -124,26 +125,26 @@ class TestPace:
             sim.send(Transfer(net.validators[0].address, 2**40), net.owner)
         sim.now -= 10_000
         soon = sim.signed(Transfer(net.validators[0].address, 5), net.owner, expires=sim.now + 5_000)
-        assert sim.node.receive_transaction(soon.data).status == "pending"
+        assert taken(sim.node, soon.data).status == "pending"
 
 
 class TestTransactions:
     def test_again_is_acknowledged_again(self, sim, net):
         signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
-        assert sim.node.receive_transaction(signed.data).status == "pending"
-        assert sim.node.receive_transaction(signed.data).status == "pending"
+        assert taken(sim.node, signed.data).status == "pending"
+        assert taken(sim.node, signed.data).status == "pending"
         sim.run(lambda: sim.node.head.height == 1)
-        assert sim.node.receive_transaction(signed.data).status == "included"
+        assert taken(sim.node, signed.data).status == "included"
         sim.run()
-        assert sim.node.receive_transaction(signed.data).status == "final"
+        assert taken(sim.node, signed.data).status == "final"
         assert sim.node.head.state.accounts[net.validators[0].address].balance == 5
 
     def test_a_forgery_of_one_that_is_here_is_refused(self, sim, net):
         signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
-        sim.node.receive_transaction(signed.data)
+        taken(sim.node, signed.data)
         other = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
         with pytest.raises(InvalidSignature):
-            sim.node.receive_transaction(Signed(signed.body, other.signature).data)
+            taken(sim.node, Signed(signed.body, other.signature).data)
 
     def test_each_of_many_gets_its_own_answer(self, sim, net):
         good = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
@@ -180,7 +181,7 @@ class TestTransactions:
         sim.run(lambda: job in sim.node.head.state.jobs)
         # A claim of an attempt that has not begun waits for it, as long as it may.
         early = sim.signed(ClaimPartition(job, 1, 0, 0), net.owner, expires=sim.now + 50)
-        assert sim.node.receive_transaction(early.data).status == "pending"
+        assert taken(sim.node, early.data).status == "pending"
         sim.run()
         standing = sim.node.standing(early.id)
         assert (standing.status, standing.error.code) == ("dropped", "expired")
@@ -208,11 +209,11 @@ class TestTransactions:
 
         monkeypatch.setattr(sim.store, "put_pending", full)
         with pytest.raises(OSError, match="disk full"):
-            sim.node.receive_transaction(signed.data)
+            taken(sim.node, signed.data)
         assert sim.node.standing(signed.id) is None
         assert sim.node.next_time() is None
         monkeypatch.undo()
-        assert sim.node.receive_transaction(signed.data).status == "pending"
+        assert taken(sim.node, signed.data).status == "pending"
 
     def test_a_disk_that_refuses_a_block_leaves_the_head(self, sim, net, monkeypatch):
         sim.send(Transfer(net.validators[0].address, 5), net.owner)
@@ -277,8 +278,8 @@ class TestReorganisation:
 
         node = Node(sim.genesis, sim.params, Store(None), lambda: sim.now, net.miner, Heard())
         signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
-        node.receive_transaction(signed.data)
-        node.receive_transaction(signed.data)
+        taken(node, signed.data)
+        taken(node, signed.data)
         block = side_block(node, node.head)
         node.receive_block(block)
         node.receive_block(block)

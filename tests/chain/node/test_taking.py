@@ -15,6 +15,7 @@ from chain.mempool import Limits, Mempool
 from chain.node.core import Node
 from chain.schema import Hash
 from chain.transactions import AdmitValidator, Signed, Transfer, VoteCheckpoint
+from tests.chain.node.taken import taken
 
 
 class Side:
@@ -103,7 +104,7 @@ def test_votes_that_a_reorganisation_gives_back_do_not_keep_newer_ones_out(sim, 
     for _ in range(4):
         sim.now = max(sim.now, theirs.chain.head.time)
         for signed in theirs.votes:
-            assert sim.node.receive_transaction(signed.data).status == "pending"
+            assert taken(sim.node, signed.data).status == "pending"
         take(sim.node, theirs.grow(1)[-1:])
     assert sim.node.chain.final.height > 20
     sim.node.receive_transactions([])
@@ -119,10 +120,10 @@ def test_what_is_full_of_votes_for_this_branch_takes_no_more(sim, net, monkeypat
     blocks = side.grow(3, sim.signed(Transfer(net.owner.address, 1), net.workers[0]))
     take(sim.node, blocks)
     newest = side.votes[0]
-    sim.node.receive_transaction(newest.data)
+    taken(sim.node, newest.data)
     link = VoteCheckpoint(blocks[0].id, 1, Hash("9" * 64), 99)
     with pytest.raises(MempoolFull):
-        sim.node.receive_transaction(sim.signed(link, net.validators[0]).data)
+        taken(sim.node, sim.signed(link, net.validators[0]).data)
     assert newest.id in sim.node.pool
 
 
@@ -132,7 +133,7 @@ def test_the_miner_hurries_past_a_height_that_validators_were_lured_to(sim, net)
     lure = Side(sim, net.validators[:2])
     take(sim.node, lure.grow(40, sim.signed(Transfer(net.owner.address, 1), net.workers[1])))
     for signed in lure.votes:
-        sim.node.receive_transaction(signed.data)
+        taken(sim.node, signed.data)
     other = Side(sim, net.validators[1:])  # one of them is at fault, so that this side has its justified block
     take(sim.node, other.grow(2, sim.signed(Transfer(net.owner.address, 1), net.workers[0])))
     head = sim.node.head
@@ -179,7 +180,7 @@ def test_many_that_wait_are_asked_again_for_a_small_part_of_the_time(sim, net, m
 def test_expiries_one_after_the_other_are_as_bounded(sim, net, monkeypatch):
     for number in range(200):
         signed = sim.signed(Transfer(net.owner.address, 1), net.workers[0], expires=sim.now + 10 * number + 300)
-        sim.node.receive_transaction(signed.data)
+        taken(sim.node, signed.data)
     asked = []
     recheck = Mempool.recheck
     monkeypatch.setattr(Mempool, "recheck", lambda *given: asked.append(sim.now) or recheck(*given))

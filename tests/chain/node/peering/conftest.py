@@ -23,6 +23,7 @@ from chain.params import DEVELOPMENT, Genesis, Params
 from chain.schema import Address
 from chain.store import Store
 from chain.transactions import Payload, Signed, Transfer, VoteCheckpoint, body_of, sign
+from tests.chain.node.taken import taken
 
 START = 1_700_000_000_000
 EASY = replace(DEVELOPMENT, initial_target=work.compact_of(work.MAX_TARGET))
@@ -159,7 +160,7 @@ class World:
     def send(self, name: str, amount: int = 1) -> Signed:
         member = self.members[name]
         signed = self.transfer(member.node.chain.genesis_id, amount)
-        member.node.receive_transaction(signed.data)
+        taken(member.node, signed.data)
         return signed
 
     def _work(self, member: Member) -> None:

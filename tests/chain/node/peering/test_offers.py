@@ -12,6 +12,7 @@ from chain.node.peering import exchange, gossip
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import MAX_IDS, AskTransactions, Offer, Transactions
 from chain.schema import Cid
+from tests.chain.node.taken import taken
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +66,7 @@ def test_who_offered_and_does_not_give_is_passed_over(world):
     offer = Offer((signed.id,))
     world.filter = lambda a, b, message: not (isinstance(message, (AskTransactions, Offer)) and "a" in (a, b))
     world.members["b"].peering.on_message("a", offer)  # which never answers
-    world.members["c"].node.receive_transaction(signed.data)
+    taken(world.members["c"].node, signed.data)
     world.run(lambda: signed.id in world.members["b"].node.pool, ms=Limits().answer_ms + 1_000)
     assert world.members["b"].reasons() == []
 
