@@ -20,7 +20,6 @@ from chain.errors import (
     InsufficientBalance,
     InvalidEncoding,
     MempoolFull,
-    NotYet,
     TransactionTooLarge,
     Unknown,
 )
@@ -40,7 +39,6 @@ _STATUS: tuple[tuple[type[ChainError], int], ...] = (
     (Forbidden, 403),
     (Conflict, 409),
     (Duplicate, 409),
-    (NotYet, 409),
     (Unknown, 422),
     (InsufficientBalance, 422),
 )

@@ -181,7 +181,7 @@ def _blocks(routes: Blueprint, service: Service) -> None:
             raise Refused(400, "invalid_parameter", f"expected a height or a block's hash, came {name[:100]!r}")
         data = node.block_bytes(name if _HASH.fullmatch(name) else int(name))
         if data is None:
-            raise not_found("a block", name)
+            raise not_found("a block that exists", name)
         if wants_cbor():
             return Response(data, content_type=CBOR)
         return answer(describe(Block.decode(data, node.params.max_block_bytes)))

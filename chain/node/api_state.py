@@ -35,7 +35,7 @@ def blueprint(service: Service) -> Blueprint:
         head, final = chain.head, chain.final
         value = look(head.state)
         if value is None:
-            raise not_found(what, name)
+            raise not_found(f"{what} that exists", name)
         return answer({**stand(head, final), **item(value, look, final)})
 
     def many(page: Iterable[tuple[Any, Look]], following: str | None, head: Entry, final: Entry) -> Response:
@@ -87,7 +87,7 @@ def blueprint(service: Service) -> Blueprint:
         head, final = chain.head, chain.final
         found = head.state.models.get(name)
         if found is None:
-            raise not_found("a model", name)
+            raise not_found("a model that exists", name)
         numbers = range(after + 1, min(after + limit, found.versions) + 1)
         page = [(head.state.versions[version_key(name, n)], _row("versions", version_key(name, n))) for n in numbers]
         more = bool(numbers) and numbers[-1] < found.versions
@@ -125,7 +125,7 @@ def blueprint(service: Service) -> Blueprint:
         head, final = chain.head, chain.final
         found = listing.job(head.state, identifier)
         if found is None:
-            raise not_found("a job", identifier)
+            raise not_found("a job that exists", identifier)
         return answer({**stand(head, final), **shown_job(found, final)})
 
     @routes.get("/validators")

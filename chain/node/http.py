@@ -36,8 +36,8 @@ class Refused(Problem):
 
 
 def not_found(what: str, name: str) -> Refused:
-    """404 for an object that the chain does not have."""
-    return Refused(404, "not_found", f"expected {what} that exists, came {name[:100]}")
+    """404 for what there is not; ``what``: what there would have to be, as in "a block that exists"."""
+    return Refused(404, "not_found", f"expected {what}, came {name[:100]}")
 
 
 def wants_cbor() -> bool:

@@ -5,7 +5,7 @@ Blocks and signed transactions lie inside as the nodes they are everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -30,7 +30,7 @@ from chain.node.peering.messages import (
     Peers,
     Transactions,
 )
-from chain.packing import pack_text
+from chain.packing import pack_items, pack_text
 from chain.params import Params
 from chain.transactions import BEFORE_BODY, Signed
 
@@ -82,9 +82,9 @@ def limit_of(kind: type[Message] | type[Hello], params: Params) -> int:
 def encode(message: Message) -> bytes:
     """Its bytes. Raises InvalidEncoding for fields beyond their bounds."""
     if isinstance(message, Blocks):
-        return b"\xa1\x66blocks" + _list([block.data for block in message.blocks])
+        return b"\xa1\x66blocks" + pack_items([block.data for block in message.blocks])
     if isinstance(message, Transactions):
-        return b"\xa1\x6ctransactions" + _list([signed.data for signed in message.transactions])
+        return b"\xa1\x6ctransactions" + pack_items([signed.data for signed in message.transactions])
     return schema.to_bytes(message)
 
 
@@ -100,16 +100,6 @@ def decode(kind: type[Message], data: bytes, params: Params) -> Message:
             _all(data, limit, "transactions", MAX_TRANSACTIONS, BEFORE_BODY, lambda each: Signed.decode(each, most))
         )
     return schema.from_bytes(kind, data, limit)
-
-
-def _list(items: Sequence[bytes]) -> bytes:
-    # The head of a list (RFC 8949, 3): major type 4 and the shortest form of the count, here below 2^16.
-    count = len(items)
-    if count < 24:
-        head = bytes((0x80 | count,))
-    else:
-        head = bytes((0x98, count)) if count < 256 else b"\x99" + count.to_bytes(2, "big")
-    return head + b"".join(items)
 
 
 def _all(

@@ -40,8 +40,6 @@ class Added:
 
     tip: Hash | None
     """The last of them that is known now, here or in the chain; None where none is."""
-    fresh: int = 0
-    """How many were new."""
     early_ms: int = 0
     """Milliseconds until the one after the tip is no longer early here, where it is."""
     unconnected: bool = False
@@ -50,8 +48,6 @@ class Added:
     """They leave the chain below the last final block."""
     disputed: bool = False
     """They do, and are said to have a final block of their own."""
-    full: bool = False
-    """There was no room for all."""
 
 
 class HeaderTree:
@@ -117,22 +113,21 @@ class HeaderTree:
     def _append(self, headers: Sequence[Header], parent: Entry | Pending, peer: str, now: int) -> Added:
         before = parent.block.header if isinstance(parent, Entry) else parent.header
         height, total = parent.height, parent.work
-        tip, fresh = before.id, 0
+        tip = before.id
         params = self._node.params
         recent = parent.recent
         for header in headers:
             if is_early(header, params, now):
-                return Added(tip, fresh, header.time - params.max_future_ms - now)
+                return Added(tip, header.time - params.max_future_ms - now)
             check_header(header, before, work.next_target(params, recent))
             height, total = height + 1, total + work.work_of(header.target)
             recent = work.window(params, recent, header)
             if header.id not in self._pending:
                 if not self.room(peer):
-                    return Added(tip, fresh, full=True)
+                    return Added(tip)
                 self._put(Pending(header, height, total, recent, peer))
-                fresh += 1
             before, tip = header, header.id
-        return Added(tip, fresh)
+        return Added(tip)
 
     def path(self, tip: str) -> list[Pending]:
         """Headers from the first whose parent is here up to ``tip``, lowest first; empty where that is gone."""

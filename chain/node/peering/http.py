@@ -15,7 +15,7 @@ from chain.node.peering.codec import decode, encode, limit_of
 from chain.node.peering.links import GREETING_BYTES, TOKEN, Greeting, Link, Links, Newcomer, message_class
 from chain.node.peering.messages import ANSWERS, TOLD, Message, Request
 from chain.node.peering.peer import PeerRefused
-from chain.node.peering.places import Places, host_of
+from chain.node.peering.places import Places, group_of
 from chain.node.service import Service, Unacknowledged
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ def blueprint(service: Service, links: Links) -> Blueprint:
             if not links.was_meant_for(greeting.answers, greeting.hello.url):
                 raise Refused(403, "unknown_greeting", "expected the token of a greeting of ours to that address")
             return _cbor(schema.to_bytes(Greeting(links.peering.hello(), greeting.answers, greeting.token)))
-        host = host_of(request.remote_addr)
+        host = group_of(request.remote_addr)
         with places.greeting(host, service.now()):
             return _cbor(schema.to_bytes(_greeted(service, links, greeting, host)))
 

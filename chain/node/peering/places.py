@@ -76,7 +76,7 @@ def _busy(what: str) -> Refused:
     return Refused(503, "busy", f"too many {what} at a time", {"Retry-After": "1"})
 
 
-def host_of(address: str | None) -> str:
+def group_of(address: str | None) -> str:
     """Who counts as one host: an IPv4 address, or the network of an IPv6 address, of which one machine has many."""
     try:
         found = ipaddress.ip_address(address or "")

@@ -11,7 +11,7 @@ import pytest
 
 from chain.node.http import Refused
 from chain.node.peering.links import Link
-from chain.node.peering.places import GREETINGS, MESSAGES, OF_ONE_HOST, OF_ONE_PEER, RATE, Places, host_of
+from chain.node.peering.places import GREETINGS, MESSAGES, OF_ONE_HOST, OF_ONE_PEER, RATE, Places, group_of
 from chain.node.peering.posting import TO_ONE_ADDRESS, Poster
 
 NOW = 1_700_000_000_000
@@ -76,7 +76,7 @@ def test_a_host_greets_so_often_and_not_more():
     ],
 )
 def test_one_machine_is_one_host_however_many_addresses_it_has(address, host):
-    assert host_of(address) == host
+    assert group_of(address) == host
 
 
 def test_as_many_posts_to_one_address_as_there_can_be_are_no_reason_for_a_warning(caplog):
