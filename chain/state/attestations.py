@@ -30,10 +30,9 @@ def statement_of(genesis: Hash, serial: int, model: Model, version: Version) -> 
 def apply_attest(context: Context, origin: Origin, payload: Attest) -> None:
     """Keep a validator's attestation of a version.
 
-    Any set in force since the adoption became final may attest, each member once. Raises ``Forbidden`` for who is in
-    no set, ``Unknown`` for a version that there is not, ``NotYet`` while its adoption is not final or the set not in
-    force, ``Conflict`` for a set that no longer is, ``InvalidField`` for a signature under something else, and
-    ``Duplicate`` for the same again.
+    Members of the set in force attest, each once. Raises ``Forbidden`` for who is not in it, ``Unknown`` for a
+    version that there is not, ``NotYet`` while its adoption is not final or the set not in force, ``Conflict`` for a
+    set that no longer is, ``InvalidField`` for a signature under something else, and ``Duplicate`` for the same again.
     """
     validators = context.validators
     require(validators.weight(origin.sender) > 0, Forbidden, "a validator", origin.sender, "body.sender")
