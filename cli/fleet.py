@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from chain.client import NodeClient
 from chain.params import DEVELOPMENT, Genesis
@@ -76,7 +75,7 @@ def prepare(options: FleetOptions) -> Genesis:
     names = [validator_name(i + 1) for i in range(VALIDATORS)]
     others = [COORDINATOR, NODE, *(worker_name(i + 1) for i in range(options.workers))]
     addresses = {name: wallets.ensure(name).address for name in [*names, *others]}
-    path = genesis_path(options.data)
+    path = options.data.genesis
     if path.exists():
         return Genesis.from_json(path.read_text())
     genesis = Genesis(
@@ -88,11 +87,6 @@ def prepare(options: FleetOptions) -> Genesis:
     )
     atomic_write(path, genesis.to_json().encode())
     return genesis
-
-
-def genesis_path(data: DataFolder) -> Path:
-    """The genesis that the folder's node starts from."""
-    return data.node / "genesis.json"
 
 
 def check_ports(options: FleetOptions) -> None:

@@ -113,7 +113,7 @@ def init(
     atomic_write(path, text)
     for member in members:
         if member.folder is not None:
-            atomic_write(DataFolder(member.folder).node / GENESIS, text)
+            atomic_write(DataFolder(member.folder).genesis, text)
     steps = _steps(members, path, places, port)
     emit(
         {

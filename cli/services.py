@@ -87,8 +87,8 @@ def node(
     from chain.wallets import Wallets
 
     folder = settings.DataFolder(data)
-    path = Path(genesis) if genesis else folder.node / "genesis.json"
-    if not path.exists():
+    path = Path(genesis) if genesis else folder.genesis
+    if not path.exists() and not (folder.node / running.DATABASE).exists():
         raise click.ClickException(
             f"no genesis at {path}: name the network's with --genesis; `assay up` makes one for this machine"
         )
@@ -97,7 +97,7 @@ def node(
             folder.path,
             host,
             port,
-            genesis=Genesis.from_json(path.read_text()),
+            genesis=Genesis.from_json(path.read_text()) if path.exists() else None,
             miner=Wallets(folder.wallets).ensure(wallet).address,
             stop=signals.stop_event(),
             on_ready=lambda port: told.enter_context(announced(folder, "node", {"node": url_of(host, port)})),

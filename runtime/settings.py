@@ -102,6 +102,11 @@ class DataFolder:
         return self._folder("node")
 
     @property
+    def genesis(self) -> Path:
+        """The file with the genesis of the node's chain."""
+        return self.node / "genesis.json"
+
+    @property
     def operator_token(self) -> Path:
         """The file with what the node's operator shows it; readable by its owner alone."""
         return self.path / "node" / "operator.token"

@@ -24,6 +24,7 @@ from chain.schema import Address
 from chain.store import Store, StoreError
 from runtime import serving
 from runtime.collecting import collect_rarely
+from runtime.files import atomic_write
 from runtime.logs import get_logger
 from runtime.settings import DataFolder
 
@@ -53,8 +54,8 @@ def run(
     Parameters
     ----------
     folder
-        The data folder (:class:`runtime.settings.DataFolder`); the database is in its ``node`` folder,
-        ``blockchain.log`` beside that.
+        The data folder (:class:`runtime.settings.DataFolder`); the database is in its ``node`` folder, and so is
+        ``genesis.json``, written where it is missing; ``blockchain.log`` beside that.
     host, port
         Where to listen; port 0 takes a free one.
     genesis
@@ -87,6 +88,7 @@ def run(
         except ConflictingFinality as error:
             _log.critical("the node does not start: it has seen two branches final", reason=str(error))
             raise
+        _keep(genesis, data.genesis)
         collect_rarely()
         url = own_url(host, int(listener.getsockname()[1])) if advertise is None else advertise
         if not url:
@@ -127,6 +129,16 @@ def _genesis(store: Store, given: Genesis | None) -> Genesis:
         return Genesis.from_json(text)
     except InvalidEncoding as error:
         raise StoreError(f"the genesis in the database cannot be read: {error}") from error
+
+
+def _keep(genesis: Genesis, path: Path) -> None:
+    """Have the file say the genesis of the chain that is in the database: the next start reads it, and auditors do."""
+    try:
+        said = Genesis.from_json(path.read_bytes())
+    except (FileNotFoundError, InvalidEncoding):
+        said = None
+    if said != genesis:
+        atomic_write(path, genesis.to_json().encode())
 
 
 def _run_id(store: Store) -> str:

@@ -22,7 +22,6 @@ from chain.blocks import Block
 from chain.client import NodeClient
 from chain.params import DEVELOPMENT, Genesis
 from chain.transactions import SubmitUpdate
-from cli.fleet import genesis_path
 from coordinator.client import Client, CoordinatorUnavailable, Problem
 from coordinator.documents import JobDocument
 from runtime.settings import DataFolder, free_port
@@ -171,7 +170,7 @@ class Fleet:
 
     @property
     def genesis(self) -> Genesis:
-        return Genesis.from_json(genesis_path(self.folder).read_text())
+        return Genesis.from_json(self.folder.genesis.read_text())
 
     def assay(self, *arguments: str) -> str:
         """What `assay ARGUMENTS` prints; it must succeed."""

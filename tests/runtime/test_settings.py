@@ -18,6 +18,7 @@ def test_the_layout(tmp_path):
         assert (tmp_path / "data" / name).is_dir()
     assert stat.S_IMODE(folder.wallets.stat().st_mode) == 0o700
     assert folder.blockchain_log == tmp_path / "data" / "blockchain.log"
+    assert folder.genesis == tmp_path / "data" / "node" / "genesis.json"
     assert folder.cache("worker-1").is_dir()
 
 

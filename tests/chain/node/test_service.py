@@ -24,8 +24,10 @@ from chain.node import running
 from chain.node.core import Node
 from chain.node.running import DATABASE, run
 from chain.node.service import Service, _Found, _Submission
+from chain.params import Genesis
 from chain.store import Store, StoreError
 from chain.transactions import Transfer
+from runtime.settings import DataFolder
 
 SERVE = """
 import sys, threading
@@ -209,6 +211,18 @@ def test_a_second_node_on_the_folder_is_refused(node_process, net):
 def test_a_folder_without_a_chain_needs_a_genesis(tmp_path, net):
     with pytest.raises(StoreError, match="genesis file"):
         run(tmp_path, "127.0.0.1", 0, None, net.miner, threading.Event())
+
+
+@pytest.mark.parametrize("said", [None, "half a fi", "another network's"])
+def test_the_folder_says_the_genesis_of_its_chain(tmp_path, net, said):
+    kept, given = DataFolder(tmp_path).genesis, net.genesis()
+    if said is not None:
+        other = Genesis(given.network, given.time, given.validators, given.balances, "another")
+        kept.write_text(other.to_json() if said == "another network's" else said)
+    for genesis in (given, None):
+        stop = threading.Event()
+        run(tmp_path, "127.0.0.1", 0, genesis, net.miner, stop, lambda _, stop=stop: stop.set())
+        assert Genesis.from_json(kept.read_bytes()) == given
 
 
 def test_two_final_branches_stop_the_node_loudly(tmp_path, net, monkeypatch):
