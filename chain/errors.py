@@ -65,6 +65,13 @@ class WalletError(ChainError):
     advice = "Check the wallet's name and the folder."
 
 
+class PasswordMissing(WalletError):
+    """The file with the password of a folder's keystores is not there."""
+
+    code = "password_missing"
+    advice = "Restore it from the backup (`cp wallets/*` leaves it out: it begins with a dot); nothing is changed."
+
+
 # Transactions
 
 

@@ -19,11 +19,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from chain.errors import WalletError
+from chain.errors import PasswordMissing, WalletError
 from chain.keys import ORDER, Key
 from chain.schema import Address
 from runtime import strict_json
 
+#: With the password of a folder's keystores.
+PASSWORD_FILE = ".password"  # noqa: S105 - a name
 ITERATIONS = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _ADDRESS = re.compile(r"(?:0x)?([0-9a-f]{40})")
@@ -44,17 +46,18 @@ def generate() -> Key:
             return Key(secret)
 
 
-def open_keystore(path: Path, password: str) -> Key:
-    """The key of any V3 keystore (PBKDF2 or scrypt). Raises WalletError."""
+def open_keystore(path: Path, password: str, source: str = "the keystore's password") -> Key:
+    """The key of any V3 keystore (PBKDF2 or scrypt); `source` says in errors where its password is from.
+
+    Raises WalletError.
+    """
     content = _read_keystore(path)
     _check_stretching(content, path)
     try:
         key = Key(_keyfile().decode_keyfile_json(content, password.encode()))
     # The library asserts and takes apart what it has not looked at.
     except (ValueError, TypeError, KeyError, NotImplementedError, AssertionError, AttributeError) as error:
-        raise WalletError(
-            "the keystore's password", f"one that does not open it ({error})", str(path)
-        ) from error
+        raise WalletError(source, f"one that does not open it ({error})", str(path)) from error
     if key.address != _address_of(content, path):
         raise WalletError(f"the key of {_address_of(content, path)}", f"that of {key.address}", str(path))
     return key
@@ -88,15 +91,17 @@ class Wallets:
     def add(self, name: str, key: Key) -> Key:
         """Keep a key under this name. Raises WalletError where the name is taken or no name."""
         path = self._path(name)
-        password = self._password()
+        password = self._password(make=True)
         content = _keyfile().create_keyfile_json(key.secret, password.encode(), kdf="pbkdf2", iterations=ITERATIONS)
         if not _create(path, (json.dumps(content, indent=2) + "\n").encode()):
             raise WalletError("a name that is free", f"the wallet {name}", str(path))
         return key
 
     def load(self, name: str) -> Key:
-        """The key under this name. Raises WalletError."""
-        return open_keystore(self._path(name), self._password())
+        """The key under this name. Writes nothing. Raises WalletError."""
+        path = self._path(name)
+        _read_keystore(path)  # a missing wallet is said before a missing password
+        return open_keystore(path, self._password(), f"the keystore's password in {self.folder / PASSWORD_FILE}")
 
     def ensure(self, name: str) -> Key:
         """The key under this name, a new one where there is none yet. Raises WalletError."""
@@ -127,14 +132,19 @@ class Wallets:
             raise WalletError("a wallet's name of a-z, 0-9, then also . _ -", repr(name[:80]))
         return self.folder / f"{name}.json"
 
-    def _password(self) -> str:
-        path = self.folder / ".password"
+    def _password(self, *, make: bool = False) -> str:
+        """The folder's password; with `make` a new one for a folder that has no keystores yet. A new one beside
+        keystores would open none of them, and would lock out what is made with it once the right one is back."""
+        path = self.folder / PASSWORD_FILE
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            used = any(self.folder.glob("*.json"))  # first: whoever makes the first keystore has made the password
             if not path.exists():
+                if used or not make:
+                    raise PasswordMissing(f"{path}, the password of the keystores beside it", "no such file")
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _create(path, (secrets.token_hex(32) + "\n").encode())
             return path.read_text().strip()
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise WalletError("a folder for wallets that can be read and written", str(error)) from error
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from chain.errors import WalletError
+from chain.errors import PasswordMissing, WalletError
 from chain.keys import Key
 from chain.wallets import Wallets, generate, open_keystore
 
@@ -78,10 +78,36 @@ def test_other_names_touch_no_file(name: str, wallets: Wallets) -> None:
 def test_other_files_are_refused(content: str, wallets: Wallets) -> None:
     with pytest.raises(WalletError, match="no file"):
         wallets.load("alice")
+    assert not wallets.folder.exists()
+    wallets.create("bob")
     (wallets.folder / "alice.json").write_bytes(content.encode(errors="surrogateescape"))
     for use in (wallets.load, wallets.address):
         with pytest.raises(WalletError):
             use("alice")
+
+
+def test_keystores_without_their_password_get_no_new_one(wallets: Wallets) -> None:
+    """`cp wallets/* backup/` leaves `.password` out. A new one in its place would open nothing, and what is made with
+    it would be locked out once the right one is back."""
+    address = wallets.create("alice").address
+    password = wallets.folder / ".password"
+    content = password.read_bytes()
+    password.unlink()
+    for use in (lambda: wallets.load("alice"), lambda: wallets.ensure("alice"), lambda: wallets.ensure("bob")):
+        with pytest.raises(PasswordMissing, match=f"expected {password}, .*no such file. Restore it from the backup"):
+            use()
+    assert [path.name for path in wallets.folder.iterdir()] == ["alice.json"]
+    password.write_bytes(content)
+    assert wallets.load("alice").address == address
+
+
+def test_a_password_that_does_not_fit_is_named_by_its_file(wallets: Wallets) -> None:
+    wallets.create("alice")
+    password = wallets.folder / ".password"
+    for other in (b"another\n", b"\xff"):
+        password.write_bytes(other)
+        with pytest.raises(WalletError, match=r"wallets/\.password|utf-8"):
+            wallets.load("alice")
 
 
 def test_many_at_once_get_one_wallet(wallets: Wallets) -> None:
