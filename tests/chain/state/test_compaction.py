@@ -10,7 +10,7 @@ import pytest
 from chain.errors import Conflict, Unknown
 from chain.params import DEVELOPMENT
 from chain.state import State, compacted
-from chain.transactions import CancelJob, ReportFailure
+from chain.transactions import CancelJob, ReportFailure, VoteCheckpoint
 
 
 @pytest.fixture
@@ -44,6 +44,17 @@ def test_it_leaves_with_the_block_after_the_one_that_says_it_is_final(registered
     # What it led to is all there.
     version = state.versions["flowers@1"]
     assert (version.job, state.models["flowers"].in_service) == (closed, 1)
+
+
+def test_it_stays_while_the_block_before_its_last_one_is_the_last_that_is_final(registered: Any) -> None:
+    job = registered.open()
+    for last in ([registered.sign("owner", CancelJob(job))], []):
+        finality, height = registered.state.finality, registered.state.height
+        link = VoteCheckpoint(finality.justified_hash, finality.justified_height, registered.ids[height], height)
+        registered.mine(*(registered.sign(key, link) for key in registered.validators), *last)
+    assert registered.state.finality.final_height == registered.get(job).closed_height - 1
+    registered.mine()
+    assert job in registered.state.jobs
 
 
 def test_open_jobs_never_leave(registered: Any) -> None:
