@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from chain import work
-from chain.blockchain import KEPT_BELOW_FINAL, MAX_ORPHANS, PRUNE_EVERY, Blockchain
+from chain import blockchain, work
+from chain.blockchain import KEPT_BELOW_FINAL, MAX_EARLY, MAX_ORPHANS, PRUNE_EVERY, Blockchain
 from chain.blocks import Block, Commitment, Header, merkle_root
 from chain.errors import (
     BadHeight,
@@ -176,6 +176,14 @@ class TestForgedBody:
         refused(chain, bad, BadStateDigest)
         refused(chain, forged(good, parent=bad.id, commitment={"height": 3}), BadParent)
 
+    def test_the_memory_of_invalid_blocks_is_bounded(self, chain, good, monkeypatch):
+        monkeypatch.setattr(blockchain, "MAX_CONDEMNED", 4)
+        for n in range(1, 12):
+            bad = forged(good, commitment={"state": Hash(f"{n:064x}")})
+            refused(chain, bad, BadStateDigest)
+            assert bad.id in chain._tree.condemned
+            assert len(chain._tree.condemned) <= 4
+
 
 class TestHeldBlocks:
     def test_a_block_ahead_of_the_clock_is_held_until_its_time(self, chain):
@@ -225,6 +233,12 @@ class TestHeldBlocks:
             assert chain.add(block, NOW).kind is Kind.ORPHAN
         assert len(chain._tree.orphans) == MAX_ORPHANS
 
+    def test_early_blocks_are_bounded(self, chain):
+        blocks = [block_on(chain, chain.head, time=NOW + EASY.max_future_ms + n) for n in range(1, MAX_EARLY + 6)]
+        for block in blocks:
+            assert chain.add(block, NOW).kind is Kind.EARLY
+        assert chain.early == tuple(blocks[-MAX_EARLY:])
+
     def test_known(self, chain):
         block = block_on(chain, chain.head)
         chain.add(block, NOW)
@@ -264,6 +278,18 @@ class TestForkChoice:
         assert side.work > justifying.work
         assert chain.head is justifying
         assert chain.justified is worked
+
+    def test_where_two_blocks_of_one_height_are_justified_the_work_above_them_decides(self, chain):
+        """With work that differs between them, as after the target of one branch has changed."""
+        tree = chain._tree
+        heads = []
+        for time, below, total in ((START + 5, 100, 150), (START + 6, 200, 220)):
+            worked = extend(chain, chain.entry(chain.genesis_id), [transfer(chain)], time)
+            head = extend(chain, worked, votes(chain, worked))
+            assert chain.finality(head)[:2] == (1, worked.id)
+            tree = replace(tree, entries=tree.entries.set(worked.id, replace(worked, work=below)))
+            heads.append(replace(head, work=total))
+        assert chain._rank(tree, heads[0]) > chain._rank(tree, heads[1])
 
     def test_two_votes_are_no_quorum(self, chain):
         worked = extend(chain, chain.head, [transfer(chain)])

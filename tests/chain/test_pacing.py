@@ -136,6 +136,12 @@ def test_there_is_no_waiting_for_votes_below_a_height_that_has_been_voted_for_el
     assert when(stalled, voted=40) == SINCE + 800
 
 
+def test_turns_are_added_to_the_wait_and_double_up_to_ten_seconds_of_their_own():
+    assert when(Seen(height=10), rank=1) == SINCE + 800 + 400
+    assert when(Seen(height=200), rank=1) == SINCE + 10_000 + 10_000
+    assert when(Seen(height=200), rank=3, work_since=SINCE) == SINCE + 10_000
+
+
 @pytest.mark.parametrize("state", [SETTLED, Seen(), Seen(height=50)])
 def test_with_a_target_interval_there_is_always_a_block_to_mine(state):
     assert when(state, params=OPEN) == when(state, params=OPEN, deadline=SINCE + 5) == 0

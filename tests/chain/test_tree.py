@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from chain import blockchain
 from chain.blockchain import Blockchain
-from tests.chain.growing import EASY, GENESIS, NOW, START, block_on, extend, finalise, transfer
+from chain.schema import Hash
+from chain.tree import Kind
+from tests.chain.growing import EASY, GENESIS, NOW, START, block_on, extend, finalise, forged, transfer
 
 
 def test_bodies_and_events_are_kept_of_what_may_still_leave_the_branch():
@@ -27,3 +30,18 @@ def test_bodies_and_events_are_kept_of_what_may_still_leave_the_branch():
             entry.block.encode()
         assert entry.block.header.id == entry.id
     assert chain.add(block_on(chain, chain.head), NOW).connected
+
+
+def test_blocks_that_wait_for_a_parent_go_when_they_are_too_low_for_any_branch(monkeypatch):
+    monkeypatch.setattr(blockchain, "KEPT_BELOW_FINAL", 2)
+    monkeypatch.setattr(blockchain, "PRUNE_EVERY", 1)
+    chain = Blockchain(GENESIS, EASY)
+    waiting = {}
+    for height in range(1, 9):
+        parent = Hash(f"{height:064x}")
+        waiting[height] = forged(block_on(chain, chain.head), parent=parent, commitment={"height": height})
+        assert chain.add(waiting[height], NOW).kind is Kind.ORPHAN
+    for _ in range(3):
+        finalise(chain, chain.head)
+    assert chain.lowest == 5
+    assert chain._tree.orphans == (waiting[6], waiting[7], waiting[8])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
+from chain.blockchain import Blockchain
 from chain.happened import StoredEvent
-from chain.node.events import Bell, to_json
+from chain.node.events import Bell, block_events, to_json
 from chain.transactions import Transfer
+from tests.chain.growing import EASY, GENESIS, extend, transfer, votes
 
 
 def test_events_are_numbered_without_gaps_and_begin_with_their_block(sim, net):
@@ -19,6 +22,21 @@ def test_events_are_numbered_without_gaps_and_begin_with_their_block(sim, net):
     kinds = [event.kind for event in events]
     assert "justified" in kinds
     assert "final" in kinds
+
+
+def test_nor_has_a_change_of_several_blocks_gaps():
+    chain = Blockchain(GENESIS, EASY)
+    left = extend(chain, chain.head, [transfer(chain), transfer(chain)], GENESIS.time + 9)
+    first = extend(chain, chain.entry(chain.genesis_id), [transfer(chain)])
+    second = extend(chain, first, votes(chain, first))
+    rows = block_events([first, second], [left], 10)
+    assert len(rows) == 4  # the reorganisation, and each block
+    before = 10
+    for row in rows:
+        assert row.last - len(json.loads(row.said)) == before
+        before = row.last
+    said = sum(len(json.loads(row.said)) for row in rows)
+    assert (said, rows[-1].last) == (1 + 3 + 2 + 2, 18)
 
 
 def test_fields_do_not_hide_where_the_event_stands():

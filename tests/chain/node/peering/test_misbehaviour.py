@@ -19,7 +19,8 @@ from chain.node.peering.messages import (
     Peers,
     Transactions,
 )
-from chain.node.peering.peer import PeerRefused
+from chain.node.peering.peer import TOLD_BLOCKS, PeerRefused
+from chain.node.peering.sync import MAX_UNCONNECTED
 from chain.params import OPEN
 from chain.schema import Address
 
@@ -214,6 +215,30 @@ def test_a_false_claim_about_work(trio):
     headers = tuple(text(a.node.chain.at_height(h).block.header) for h in range(1, 31))
     hand(world, Headers(status, headers))
     dropped(world, new, "its headers show 30")
+
+
+def test_headers_that_connect_with_nothing_again_and_again(trio):
+    """Once is no offence: the branch they follow on may be gone meanwhile."""
+    world, a, liar, new = trio
+    world.mine("a", TOLD_BLOCKS)
+    world.run(lambda: liar.head == a.head)
+    deliver = world.deliver
+    told = []
+
+    def lie(sender, to, message):
+        if (sender, to) == ("l", "n") and isinstance(message, Headers):
+            assert new.reasons() == []
+            told.append(message)
+            heights = range(2, 3 + TOLD_BLOCKS)  # more than are told without being asked, and nothing of what is below
+            headers = tuple(text(a.node.chain.at_height(height).block.header) for height in heights)
+            message = Headers(liar.peering.sync.status(), headers)
+        deliver(sender, to, message)
+
+    world.deliver = lie
+    world.connect("l", "n")
+    world.run(lambda: "l" not in new.peering.peers)
+    dropped(world, new, "headers that connect with nothing")
+    assert len(told) == MAX_UNCONNECTED + 1
 
 
 def test_who_is_discouraged_is_taken_back_after_a_while(trio):
