@@ -3,7 +3,8 @@
 ``python -P -m chain.node.miner`` reads one order a line from standard input, ``NUMBER PREFIX TARGET START END``
 (the packed header without its nonce and the full target, both hexadecimal, and the nonces to try), or ``NUMBER
 stop``; a new line ends the search for the one before. It answers ``NUMBER NONCE`` on standard output.  It ends
-with its input, or with the process that started it.
+with its input, or with the process that started it, and not by a signal meant for all of a terminal or a unit:
+SIGINT and SIGTERM are blocked in it, as the node that gets them too says when its search is over.
 
 :class:`Miner` keeps one such process for each core, gives each its own part of the nonces, and stops the others
 as soon as one has found.
@@ -13,10 +14,12 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from chain import work
 from chain.blocks import Header
@@ -61,6 +64,17 @@ def default_cores(params: Params) -> int:
     return max(1, (os.cpu_count() or 1) - 1) if params.target_interval_ms else 1
 
 
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Block SIGINT and SIGTERM in this thread. A child started meanwhile inherits that, and from its first
+    instruction on: a handler of its own would come too late for a signal while it starts."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Searcher:
     """One child process, from the node's side."""
 
@@ -70,13 +84,14 @@ class _Searcher:
         self._answered = answered
         self._lost = lost
         self._writing = threading.Lock()
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "chain.node.miner"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=leash.environment(),
-            pass_fds=leash.pass_fds,
-        )
+        with _signals_held():
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "chain.node.miner"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=leash.environment(),
+                pass_fds=leash.pass_fds,
+            )
         self._reader = threading.Thread(target=self._listen, name="miner", daemon=True)
         self._reader.start()
 

@@ -134,6 +134,27 @@ def test_another_process_takes_over_when_one_dies(mining):
     assert processes(miner)[-1].poll() is None
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_goes_on_when_a_terminal_or_a_unit_signals_all_of_its_processes(mining, number):
+    """Ctrl-C reaches the node's children too: the node says when their search is over, and nothing is said of it."""
+    miner, answers = mining
+    miner.start()
+    for process in processes(miner):
+        process.send_signal(number)  # at once: they are still starting
+    nonces(miner, answers, 1)
+    for process in processes(miner):
+        process.send_signal(number)
+    nonces(miner, answers, 1)
+    assert answers.empty()
+    assert [process.poll() for process in processes(miner)] == [None] * len(processes(miner))
+
+
+def test_holds_signals_for_its_children_alone(mining):
+    miner, _ = mining
+    miner.start()
+    assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_ends_with_its_owner():
     lost = []
     miner = Miner(lambda number, nonce: None, lambda: lost.append(1), 2)
