@@ -19,7 +19,7 @@ from chain.node.peering.operators import operator_token
 from chain.node.peering.places import GREETINGS, MESSAGES
 from chain.node.peering.shell import own_url
 from chain.node.service import Service, clock
-from chain.params import NETWORKS, Genesis
+from chain.params import DEVELOPMENT, NETWORKS, Genesis
 from chain.schema import Address
 from chain.store import Store, StoreError
 from runtime import serving
@@ -102,6 +102,12 @@ def run(
             # CPython 3.11 cannot do in two threads at once ("AST constructor recursion depth mismatch", gh-106905).
             app = create_app(service, operator_token(data.operator_token))
             service.start()
+
+            def ready(port: int) -> None:
+                _say_started(service, f"{host}:{port}")
+                if on_ready is not None:
+                    on_ready(port)
+
             try:
                 serving.serve(
                     app,
@@ -109,14 +115,36 @@ def run(
                     port,
                     threads=serving.THREADS + MESSAGES + GREETINGS,  # peers and everybody else wait for nobody's
                     max_body=MAX_BODY,
-                    on_ready=on_ready,
+                    on_ready=ready,
                     stop=stop,
                     listener=listener,
                 )
             finally:
                 service.close()
+                _log.info("node ends", height=node.head.height, final=node.chain.final.height)
         if service.error is not None:
             raise service.error
+
+
+def _say_started(service: Service, listens: str) -> None:
+    """Which chain it is, where the node stands on it, for whom it mines, and whom it can try to reach."""
+    node, peering = service.node, service.peers.peering
+    _log.info(
+        "node",
+        listens=listens,
+        reached_at=peering.url,
+        network=node.genesis.network,
+        genesis=node.chain.genesis_id,
+        height=node.head.height,
+        final=node.chain.final.height,
+        miner=node.miner,
+        addresses_of_others=len(peering.addresses),
+    )
+    if node.genesis.network != DEVELOPMENT.name and not peering.addresses:
+        _log.warning(
+            "no other node is known yet: waits until one connects",
+            advice="name one with --peers http://HOST:PORT, or while it runs with assay chain peers --add",
+        )
 
 
 def _genesis(store: Store, given: Genesis | None) -> Genesis:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +25,7 @@ from chain.node import running
 from chain.node.core import Node
 from chain.node.running import DATABASE, run
 from chain.node.service import Service, _Found, _Submission
-from chain.params import Genesis
+from chain.params import NETWORKS, Genesis
 from chain.store import Store, StoreError
 from chain.transactions import Transfer
 from runtime.settings import DataFolder
@@ -280,6 +281,27 @@ def test_the_application_is_made_before_any_thread_works(tmp_path, net, monkeypa
     stop = threading.Event()
     run(tmp_path / "data", "127.0.0.1", 0, net.genesis(), net.miner, stop, lambda _: stop.set())
     assert order == ["application", "threads"]
+
+
+@pytest.mark.parametrize(("network", "peers"), [("development", []), ("consortium", []), ("consortium", ["http://127.0.0.1:9"])])
+def test_the_log_says_where_a_node_stands_when_it_starts_and_that_it_ends(tmp_path, net, caplog, network, peers):
+    caplog.set_level("INFO")
+    genesis, stop, ports = replace(net.genesis(), network=network), threading.Event(), []
+    run(
+        tmp_path / "data", "127.0.0.1", 0, genesis, net.miner, stop,
+        lambda port: (ports.append(port), stop.set()), peers=peers,
+    )  # fmt: skip
+    first = Node(genesis, NETWORKS[network], Store(None), lambda: 0, net.miner)
+    said = [each.getMessage() for each in caplog.records if each.name == running.__name__]
+    started = next(each for each in said if "listens=" in each)
+    for expected in (
+        "event=node ", f"listens=127.0.0.1:{ports[0]}", f"reached_at=http://127.0.0.1:{ports[0]}", f"miner={net.miner}",
+        f"network={network}", f"genesis={first.chain.genesis_id}", "height=0", "final=0",
+        f"addresses_of_others={len(peers)}",
+    ):  # fmt: skip
+        assert expected in started
+    assert any("no other node is known yet" in each for each in said) == (network == "consortium" and not peers)
+    assert said[-1].startswith('event="node ends"')
 
 
 def test_a_disk_that_refuses_is_asked_again(served, net, monkeypatch):
