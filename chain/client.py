@@ -261,6 +261,13 @@ class NodeClient(Transport):
         """What is justified and final by the head's own state; ``head`` and ``height`` say which head that is."""
         return self._seen(Finality, self._object("/finality"), "/finality")
 
+    def voted(self) -> dict[str, int]:
+        """How high the newest checkpoint vote in a block reaches, by validator that has one (``GET /finality``)."""
+        found = self._object("/finality").get("voted")
+        if not isinstance(found, dict) or not all(type(height) is int for height in found.values()):
+            raise self.strange("/finality", "no heights by validator")
+        return found
+
     # ------------------------------------------------------------------ transactions
 
     def submit(self, signed: Signed) -> str:
@@ -306,8 +313,7 @@ class NodeClient(Transport):
     ) -> dict[str, Any]:
         """Wait until the transaction is in a block of the head's branch, or in a final one.
 
-        Raises :class:`TransactionRefused` when the node dropped it and :class:`WaitTimeout` after ``timeout``
-        seconds.
+        Raises :class:`TransactionRefused` when the node dropped it, :class:`WaitTimeout` after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
         last: dict[str, Any] | None = None

@@ -134,13 +134,22 @@ def blueprint(service: Service) -> Blueprint:
 
     @routes.get("/finality")
     def finality() -> Response:
-        return one("finality", "finality", lambda state: state.finality)
+        arguments()
+        head, final = chain.head, chain.final
+        shown = item(head.state.finality, lambda state: state.finality, final)
+        return answer({**stand(head, final), **shown, "voted": _voted(head.state)})
 
     return routes
 
 
 def _row(table: str, key: str) -> Look:
     return lambda state: getattr(state, table).get(key)
+
+
+def _voted(state: State) -> dict[str, int]:
+    """How high the newest vote that a block holds reaches, of each member that has one."""
+    members = sorted({address for each in state.voting_sets for address in each.members})
+    return {each: state.voters[each].target_height for each in members if each in state.voters}
 
 
 def _job_cursor(key: Key) -> str:

@@ -138,12 +138,15 @@ class TestStrangeAnswers:
                 getattr(Hostile(body), ask)()
 
     @pytest.mark.parametrize(
-        "answer", [[], {}, {"items": 1}, {"items": [1]}, {"value": 1}, {**PLACE, "value": {}, "final": 1}, PLACE]
-    )
+        "answer",
+        [[], {}, {"items": 1}, {"items": [1]}, {"value": 1}, {"voted": [1]}, {"voted": {"0x": "1"}},
+         {**PLACE, "value": {}, "final": 1}, PLACE],
+    )  # fmt: skip
     def test_of_dag_cbor(self, answer: object):
         client = Hostile(encode(answer))
-        for ask in (client.finality, client.validators, client.membership, client.evidence, client.datasets,
-                    client.genesis, lambda: client.job_view("x"), lambda: client.escrowed("0x")):  # fmt: skip
+        for ask in (client.finality, client.voted, client.validators, client.membership, client.evidence,
+                    client.datasets, client.genesis, lambda: client.job_view("x"),
+                    lambda: client.escrowed("0x")):  # fmt: skip
             with pytest.raises(NodeUnavailable):
                 ask()
 

@@ -135,6 +135,7 @@ def decoders() -> list[Decoder]:
         ("validators", lambda client: client.validators(), cbor(view(found.validators))),
         ("membership", lambda client: client.membership(), cbor(view(membership(found, DEVELOPMENT)))),
         ("finality", lambda client: client.finality(), cbor(view(found.finality))),
+        ("voted", lambda client: client.voted(), cbor(encode({**STAND, "voted": {ALICE.address: 3}}))),
         ("evidence", lambda client: client.evidence(), cbor(encode({**STAND, "items": [schema.to_object(report)]}))),
         ("escrowed", lambda client: client.escrowed("0x"), cbor(encode({**STAND, "escrowed": 5}))),
         ("genesis", lambda client: client.genesis(), cbor(NETWORK.to_bytes())),

@@ -37,6 +37,14 @@ class TestState:
         assert client.validators().quorum() == 3
         assert client.finality().value.final_height == 0
 
+    def test_how_high_each_validator_has_voted_is_told_of_those_that_have(self, served, net):
+        client = served.client
+        included(client, dataset(), net.owner)
+        assert client.voted() == {}
+        finalise(client, net)  # by three of four
+        reached = client.finality().value.justified_height
+        assert client.voted() == {key.address: reached for key in net.validators[:3]}
+
     def test_what_does_not_exist_is_none(self, served):
         client = served.client
         assert client.dataset("no") is None
