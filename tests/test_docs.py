@@ -236,6 +236,23 @@ def test_every_code_of_a_refusal_is_told() -> None:
     assert not {code for code in told if re.fullmatch(r"[a-z_]+", code)} - codes - {"vote_model"}
 
 
+def test_the_statuses_of_refused_transactions_are_those_of_the_node() -> None:
+    from chain import errors
+    from chain.node import api
+
+    told: dict[str, int] = {}
+    for line in section(read("docs/chain.md"), "Errors").splitlines():
+        if line.startswith("| `"):
+            cells = line.split(" | ")
+            told |= dict.fromkeys(_CODE.findall(cells[0]), int(cells[1]))
+    kinds = {kind.code: kind for kind in vars(errors).values() if isinstance(kind, type)}
+    assert told.pop("not_yet") == 202  # it waits
+    assert {kind.code for kind, _ in api._STATUS} <= set(told)
+    assert told == {
+        code: next((status for kind, status in api._STATUS if issubclass(kinds[code], kind)), 400) for code in told
+    }
+
+
 # Learning
 
 
@@ -309,6 +326,14 @@ def test_files_in_the_text_exist(page: Path) -> None:
         for word in part.split():
             if _PATH.fullmatch(word):
                 assert (ROOT / word).exists(), word
+
+
+@every_page
+def test_prose_is_at_most_120_columns_wide(page: Path) -> None:
+    """Tables, blocks of code and what cannot be broken, such as a long link, may be wider."""
+    prose = _BLOCK.sub("", page.read_text(encoding="utf-8")).splitlines()
+    wide = [line for line in prose if len(line) > 120 and not line.lstrip().startswith("|")]
+    assert not [line for line in wide if len(_LINK.sub("x", _CODE.sub("x", line)).split()) > 2]
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
