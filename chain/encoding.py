@@ -28,6 +28,22 @@ _CODECS = frozenset(b"\x55\x70\x71")  # raw, dag-pb, dag-cbor
 _SAFE_HEADS = 200
 _CONTAINER_HEADS = bytes(range(0x80, 0xC0))  # CBOR major types 4 (array) and 5 (map)
 _TAGS = bytes(range(0xC0, 0xE0))
+#: Items that may be shorter.
+_SMALL_ITEMS = 1_024
+_LONG, _NO_HEAD = 100, 101
+#: By the first byte of an item: how long it is with all that belongs to it, where the byte alone says so; _LONG where
+#: more is to be read or items follow, _NO_HEAD for what DAG-CBOR does not have.
+_SKIPS = bytes(
+    _skip
+    for _major in range(8)
+    for _low in range(32)
+    for _skip in [
+        _NO_HEAD if _low > 27
+        else _LONG if _major in (4, 5, 6) or (_major in (2, 3) and _low > 23)
+        else 1 + _low if _major in (2, 3)
+        else 1 + (1 << (_low - 24) if _low > 23 else 0)
+    ]
+)  # fmt: skip
 _JSON_TOKENS = re.compile(r'[\[\]{}]|"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
 
 
@@ -211,33 +227,45 @@ def guard_json_depth(text: str) -> None:
 
 
 def _too_deep(data: bytes) -> bool:
-    """Walk CBOR heads (RFC 8949, 3) and count open containers. Broken input is left to libipld."""
-    open_items: list[int] = []  # how many items each open container still expects
-    at, end = 0, len(data)
-    while at < end:
-        major, low = data[at] >> 5, data[at] & 31
-        at += 1
-        if low < 24:
-            value = low
-        elif low < 28:
-            width = 1 << (low - 24)
-            value = int.from_bytes(data[at : at + width], "big")
-            at += width
-        else:
-            return False  # indefinite lengths: not DAG-CBOR
-        if open_items:
-            open_items[-1] -= 1
-        if major in (2, 3):
-            at += value
-        elif major in (4, 5, 6):
-            open_items.append({4: value, 5: 2 * value, 6: 1}[major])
-            if len(open_items) > MAX_DEPTH + 1:  # a link's tag is a level here, not in the value
-                return True
-        while open_items and open_items[-1] <= 0:
-            open_items.pop()
-        if not open_items:
+    """Walk CBOR heads (RFC 8949, 3) and count open containers. Broken input is left to libipld.
+
+    A megabyte might hold a million items, each of which costs a step here; none of ours are that small. Raises
+    InvalidEncoding for data of many items that are shorter than three bytes on average.
+    """
+    skip, end = _SKIPS, len(data)
+    open_items: list[int] = []  # how many items each open container still expects, but for the innermost
+    at, left = 0, 1
+    for _ in range(_SMALL_ITEMS + end // 3):
+        if at >= end:
             return False
-    return False
+        head = data[at]
+        width = skip[head]
+        if width < _LONG:
+            at += width
+        elif width == _LONG:
+            low = head & 31
+            if low > 27:
+                return False  # indefinite lengths: not DAG-CBOR
+            size = 1 << (low - 24) if low > 23 else 0
+            at += 1 + size
+            value = int.from_bytes(data[at - size : at], "big") if size else low
+            major = head >> 5
+            if major < 4:
+                at += value
+            else:
+                open_items.append(left - 1)
+                left = (value, 2 * value, 1)[major - 4]
+                if len(open_items) > MAX_DEPTH + 1:  # a link's tag is a level here, not in the value
+                    return True
+                left += 1  # the container itself, which is taken off below
+        else:
+            return False
+        left -= 1
+        while left <= 0:
+            if not open_items:
+                return False
+            left = open_items.pop()
+    raise InvalidEncoding("items of three bytes and more on average", f"{end} bytes of shorter ones")
 
 
 def _to_raw(obj: object, depth: int) -> Any:

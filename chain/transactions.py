@@ -215,10 +215,10 @@ def _parts(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _read_quickly(data: bytes, limit: int) -> Signed | None:
-    """A transaction whose bytes are a body's between what is always around it; None where anything is amiss.
+    """A transaction whose bytes are a body's between what is always around it; None where that is not around it.
 
     Canonical bytes of the body, inside of these, are the canonical bytes of the whole: nothing need be read twice.
-    What is amiss, the slow way says.
+    What is amiss around it, the slow way says. Raises InvalidEncoding for the body.
     """
     if not data.startswith(BEFORE_BODY) or len(data) > limit:
         return None
@@ -229,9 +229,13 @@ def _read_quickly(data: bytes, limit: int) -> Signed | None:
         signature = ending.decode("ascii")
         if not _SIGNATURE.fullmatch(signature):
             return None
-        body = _read_body(read_raw(inside, limit))
-    except (InvalidEncoding, UnicodeDecodeError):
+    except UnicodeDecodeError:
         return None
+    try:
+        body = _read_body(read_raw(inside, limit))
+    except InvalidEncoding as error:  # what is around it fits, so the whole cannot be one either: it is not read again
+        error.inside("body")
+        raise
     digest = hashlib.sha256(inside).digest()
     known = {"body": body, "signature": signature, "data": data, "digest": digest, "id": cid_of_digest(digest)}
     return assembled(Signed, known)

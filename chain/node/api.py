@@ -60,9 +60,9 @@ def create_app(service: Service, operator_token: str = "") -> Flask:
     @app.post("/transactions")
     def submit() -> Response:
         arguments()
-        data = _body(service.node.params.largest_transaction)
+        signed = _body(service.node.params.largest_transaction)
         try:
-            receipt = service.submit(data)
+            receipt = service.submit(signed)
         except Unacknowledged as error:
             raise Refused(503, "unacknowledged", f"{error}; send it again", {"Retry-After": "1"}) from error
         return answer({"transaction": receipt.transaction, "status": receipt.status}, 202)
@@ -81,8 +81,8 @@ def _with_code(response: Response) -> Response:
     return response
 
 
-def _body(limit: int) -> bytes:
-    """The signed transaction's bytes from a request in either form."""
+def _body(limit: int) -> Signed:
+    """The signed transaction of a request in either form, read in the request's own thread: the writer has others."""
     # JSON takes more room than DAG-CBOR: a hash or a number at most about twice.
     roof = 2 * limit
     length = request.content_length
@@ -93,10 +93,10 @@ def _body(limit: int) -> bytes:
     data = request.get_data(cache=False)
     kind = request.mimetype
     if kind == CBOR:
-        return data
+        return Signed.decode(data, limit)
     if kind in (DAG_JSON, "application/json"):
         try:
-            return Signed.from_object(from_json(data, roof)).data
+            return Signed.decode(Signed.from_object(from_json(data, roof)).data, limit)
         except UnicodeDecodeError as error:
             raise InvalidEncoding("JSON in UTF-8", str(error)) from error
     raise Refused(415, "unsupported_media_type", f"expected {CBOR} or {DAG_JSON}, came {kind or 'no type'}")

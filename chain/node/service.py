@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chain.errors import ChainError, ConflictingFinality
 from chain.node.blocklog import BlockLog
@@ -26,6 +26,7 @@ from chain.node.miner import Miner, default_cores
 from chain.node.peering.peer import PeerRefused
 from chain.node.peering.shell import Peers
 from chain.store import Store
+from chain.transactions import Signed
 from runtime.logs import get_logger
 
 #: Transactions written together at most.
@@ -47,8 +48,12 @@ class Unacknowledged(Exception):  # noqa: N818 - says what the sender has to kno
 
 @dataclass(frozen=True)
 class _Submission:
-    data: bytes
+    signed: Signed
     answer: Future[Receipt | ChainError]
+
+    def begins(self) -> bool:
+        """Whether somebody waits for the answer still; from then on they get one."""
+        return self.answer.set_running_or_notify_cancel()
 
 
 @dataclass(frozen=True)
@@ -111,20 +116,26 @@ class Service:
 
     # ------------------------------------------------------------------ any thread
 
-    def submit(self, data: bytes) -> Receipt:
+    def submit(self, signed: Signed) -> Receipt:
         """Hand in a signed transaction and wait until it is on the disk.
 
         Raises the ``ChainError`` that speaks against it, or :class:`Unacknowledged`.
         """
         answer: Future[Receipt | ChainError] = Future()
-        self._inbox.put(_Submission(data, answer))
+        self._inbox.put(_Submission(signed, answer))
         try:
             found = answer.result(ACKNOWLEDGE_SECONDS)
+            if isinstance(found, ChainError):
+                raise found
+            return found
         except TimeoutError:
+            answer.cancel()  # nobody waits for it any more: the writer leaves it out, if it has not begun
             raise Unacknowledged(f"the disk did not take it within {ACKNOWLEDGE_SECONDS:.0f} s") from None
-        if isinstance(found, ChainError):
-            raise found
-        return found
+        finally:
+            # Otherwise an error that is raised here holds this frame, which holds it, and the caller's with the body:
+            # the collector looks for such rings seldom (runtime/collecting.py).
+            found = None  # type: ignore[assignment]
+            del answer
 
     def post(self, do: Callable[[], object]) -> None:
         """Have the writer do it, soon."""
@@ -138,6 +149,8 @@ class Service:
             return answer.result(ACKNOWLEDGE_SECONDS)  # type: ignore[return-value]
         except TimeoutError:
             raise Unacknowledged(f"the node did not get to it within {ACKNOWLEDGE_SECONDS:.0f} s") from None
+        finally:
+            del answer  # as in submit
 
     def now(self) -> int:
         """Milliseconds since 1970 UTC."""
@@ -199,12 +212,12 @@ class Service:
                 item = self._inbox.get(timeout=left)
                 if isinstance(item, _Call):
                     self._do(item)
-                elif isinstance(item, _Submission):
-                    item.answer.set_exception(Unacknowledged("the node is stopping"))
+                elif isinstance(item, _Submission) and item.begins():
+                    _refuse(item.answer)
 
     def _step(self) -> None:
         items = self._take()
-        submissions = [each for each in items if isinstance(each, _Submission)]
+        submissions = [each for each in items if isinstance(each, _Submission) and each.begins()]
         before, rest = self.node.seq, deque(items)
         try:
             self._answer(submissions)
@@ -254,7 +267,7 @@ class Service:
         if not submissions:
             return
         try:
-            answers = self.node.receive_transactions([each.data for each in submissions])
+            answers = self.node.receive_transactions([each.signed for each in submissions])
         except BaseException as error:
             for each in submissions:
                 each.answer.set_exception(Unacknowledged(f"it could not be written down: {error}"))
@@ -268,7 +281,7 @@ class Service:
             found = call.do()
         except PeerRefused as refused:
             if call.answer is not None:
-                call.answer.set_exception(refused)
+                call.answer.set_exception(refused.with_traceback(None))
         except Exception as error:
             if call.answer is not None:
                 call.answer.set_exception(Unacknowledged(f"it could not be done: {error}"))
@@ -301,8 +314,13 @@ class Service:
         with suppress(queue.Empty):
             while True:
                 item = self._inbox.get_nowait()
-                if isinstance(item, (_Submission, _Call)) and item.answer is not None:
-                    item.answer.set_exception(Unacknowledged("the node is stopping"))
+                if (isinstance(item, _Submission) and item.begins()) or isinstance(item, _Call):
+                    _refuse(item.answer)
+
+
+def _refuse(answer: Future[Any] | None) -> None:
+    if answer is not None:
+        answer.set_exception(Unacknowledged("the node is stopping"))
 
 
 def clock() -> int:

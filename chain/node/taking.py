@@ -84,7 +84,7 @@ class Taking(Looking):
                     known = Receipt(signed.id, "pending")
                 answers.append(known)
             except ChainError as error:
-                answers.append(error)
+                answers.append(error.detached())  # its traceback would hold this frame, and so all the items
         if fresh:
             try:
                 with self._store.write():

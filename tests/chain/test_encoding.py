@@ -155,6 +155,28 @@ def test_wide_values_with_many_links_are_not_taken_for_deep_ones() -> None:
     assert decode(encode(value), LIMIT) == value
 
 
+@pytest.mark.parametrize("wide", [[[1]] * 300, {f"{index:03}": [] for index in range(300)}, [Link(A_CID)] * 100])
+@pytest.mark.parametrize("inner", [1, [], {"a": Link(A_CID)}, "x" * 300, 2**40])
+def test_levels_are_counted_beside_wide_values_too(wide: Any, inner: Any) -> None:
+    value, levels = inner, 1 if isinstance(inner, list | dict) else 0
+    while levels < MAX_DEPTH - 1:
+        value, levels = [0, value] if levels % 2 else {"v": value}, levels + 1
+    assert decode(encode([wide, value]), LIMIT) == [wide, value]
+    with pytest.raises(InvalidEncoding, match="inside each other"):
+        decode(b"\x82" + encode(wide) + b"\x81" + encode(value), LIMIT)
+
+
+@pytest.mark.parametrize("item", [b"\x80", b"\x81\x00", b"\xa0", b"\x00\x80"])
+def test_many_tiny_items_are_refused(item: bytes) -> None:
+    """Each costs a step, and a megabyte would hold a million; the bytes are canonical otherwise."""
+    count = 300_000
+    data = b"\x9a" + (count * len(item) if item == b"\x00\x80" else count).to_bytes(4, "big") + item * count
+    with pytest.raises(InvalidEncoding, match="three bytes"):
+        decode(data, 1 << 24)
+    few = 400
+    assert len(decode(b"\x99" + few.to_bytes(2, "big") + b"\x81\x00" * few, LIMIT)) == few
+
+
 def test_size_is_bounded() -> None:
     data = encode(["x" * 100])
     assert decode(data, len(data)) == ["x" * 100]

@@ -33,6 +33,7 @@ EXCUSED = {
     "learning.canonical.to_canonical": "writes",
     "learning.tables.load_table": "read_table and a comparison with the manifest",
     "runtime.endpoints.url_of": "writes",
+    "runtime.serving._Parser.parse_header": "waitress's, and what it gets: tests/fuzz/test_sockets.py",
     "runtime.files.Files.read": "a path of ours",
     "validators.audit.check_chain": "composes the client and Block.decode",
     "workers.context.open_session": "composes learning's readers",

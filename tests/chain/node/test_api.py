@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -13,9 +16,10 @@ import requests
 
 from chain.blocks import Block
 from chain.client import NodeClient, NodeRefused, NodeUnavailable, TransactionRefused, WaitTimeout
-from chain.encoding import to_json
+from chain.encoding import encode, to_json
 from chain.keys import Key
 from chain.node.api import create_app
+from chain.node.core import Node
 from chain.schema import Cid, Hash
 from chain.state import Account
 from chain.transactions import (
@@ -52,6 +56,31 @@ class TestHostileRequests:
         with socket.create_connection((host, int(port)), timeout=5) as connection:
             connection.sendall(b"POST /transactions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    def test_what_was_refused_is_not_kept(self, served):
+        """Not even until the garbage collector looks, which it does seldom: bodies have megabytes."""
+
+        def refused(count: int) -> int:
+            for _ in range(count):
+                body = bytes(5_000_000)
+                headers = {"Content-Type": CBOR}
+                assert problem(requests.post(f"{served.url}/transactions", body, headers=headers, timeout=10))[0] == 400
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE")
+
+        gc.collect()
+        gc.disable()
+        try:
+            assert refused(30) - refused(10) < 50_000_000
+        finally:
+            gc.enable()
+
+    def test_many_small_items_are_refused_before_the_writer_hears_of_them(self, served, net, monkeypatch):
+        monkeypatch.setattr(Node, "receive_transactions", lambda node, items: 1 / 0)
+        body = encode({"body": {"kind": "transfer", "payload": [[]] * 1_000_000}, "signature": "a" * 130})
+        answer = requests.post(f"{served.url}/transactions", body, headers={"Content-Type": CBOR}, timeout=10)
+        assert problem(answer) == (400, "invalid_encoding")
+        assert "three bytes" in answer.json()["detail"]
 
     def test_a_name_of_any_length_is_shown_cut(self, served):
         response = requests.get(f"{served.url}/jobs/{'a' * 100_000}", timeout=5)
