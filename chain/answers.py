@@ -111,14 +111,14 @@ class EventPage:
 
 
 def problem_of(response: requests.Response) -> dict[str, Any]:
-    """The problem document of a refusal, whatever the body is."""
+    """The problem document of a refusal, whatever the body is; a node's has a ``code``."""
     try:
         problem = strict_json.loads(response.content)
     except ValueError:
         problem = None
     if isinstance(problem, dict):
         return problem
-    return {"code": "unknown", "detail": response.content[:500].decode(errors="replace") or response.reason}
+    return {"detail": response.content[:500].decode(errors="replace") or response.reason}
 
 
 def to_view(cls: type[T], answer: Mapping[str, Any]) -> View[T]:

@@ -26,9 +26,13 @@ class ChainError(Exception):
     advice: ClassVar[str] = "Correct it and send it again."
 
     def __str__(self) -> str:
+        return f"{self.said}. {self.advice}"
+
+    @property
+    def said(self) -> str:
+        """Where, what was expected and what came; without the advice, for whoever has better."""
         place = f"{self.where}: " if self.where else ""
-        said = f"expected {self.expected}, found {self.found}" if self.found else self.expected
-        return f"{place}{said}. {self.advice}"
+        return f"{place}expected {self.expected}, found {self.found}" if self.found else f"{place}{self.expected}"
 
     def inside(self, name: str) -> None:
         """Name the field that encloses what this error is about (called while it travels outwards)."""

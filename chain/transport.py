@@ -83,12 +83,19 @@ class Transport:
                 if attempt:
                     advice = "start it, or name another one"
                     raise NodeUnavailable(f"no node answers at {self.url} ({reason(error)}); {advice}") from error
+            except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+                raise NodeUnavailable(f"expected a node's address, http://HOST:PORT, came {self.url!r}") from error
             except requests.RequestException as error:
                 self.close()
                 raise NodeUnavailable(f"the node at {self.url} did not answer {path} ({reason(error)})") from error
         if response.status_code < 400:
             return response
         problem = problem_of(response)
+        if response.status_code in (404, 405) and "code" not in problem:  # a node's always have one
+            raise NodeUnavailable(
+                f"expected a node at {self.url}, found something else there (status {response.status_code} to {path}): "
+                "name a node's address, http://HOST:PORT"
+            )
         if response.status_code in (502, 503):
             raise NodeUnavailable(f"the node at {self.url} cannot answer {path} now: {problem.get('detail')}")
         raise NodeRefused(response.status_code, problem)

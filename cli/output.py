@@ -16,13 +16,14 @@ from coordinator.client import ClientError
 from ipfs.errors import ContentError
 from learning.errors import LearningError
 from runtime.broker import BrokerError
-from runtime.serving import PortTaken
+from runtime.serving import CannotListen
 from runtime.settings import EndpointsError, FolderInUseError
 from runtime.supervisor import ChildFailedError
 
 #: Errors whose text is written for the user: printed without a traceback, exit status 1.
 EXPECTED: tuple[type[Exception], ...] = (
     BrokerError,
+    CannotListen,
     ChainError,
     ChildFailedError,
     ClientError,
@@ -31,7 +32,6 @@ EXPECTED: tuple[type[Exception], ...] = (
     FolderInUseError,
     LearningError,
     NodeError,
-    PortTaken,
     StoreError,
     VoteFileError,
     FileNotFoundError,

@@ -35,7 +35,7 @@ _log = get_logger(__name__)
 def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], None] | None = None) -> int:
     """Serve until `stop` is set; the port. `on_ready` is told the port once connections are accepted.
 
-    Raises `PortTaken`, `chain.errors.WalletError`, `sqlite3.Error`. An absent node, store or broker is
+    Raises `CannotListen`, `chain.errors.WalletError`, `sqlite3.Error`. An absent node, store or broker is
     waited for.
     """
     numeric.pin()

@@ -16,6 +16,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 #: The environment variable that chooses the form; anything but ``json`` is ``key=value``.
 FORMAT_VARIABLE = "ASSAY_LOG"
+#: From which a service may log.
+LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def _renderer() -> Processor:
@@ -29,9 +31,9 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
 
     May be called again; the last call counts.  Raises ``ValueError`` for a level that is none.
     """
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise ValueError(f"log level {level!r} is unknown: use debug, info, warning, error or critical")
+    if level.lower() not in LEVELS:
+        raise ValueError(f"expected a log level, one of {', '.join(LEVELS)}, came {level!r}")
+    number = logging.getLevelNamesMapping()[level.upper()]
 
     def add_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = service

@@ -5,6 +5,7 @@ A server that forks or outlives its parent would be one more process to guard; w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import socket
@@ -20,6 +21,7 @@ from waitress.task import ErrorTask
 
 from runtime.logs import get_logger
 from runtime.problems import CONTENT_TYPE, Problem
+from runtime.reasons import reason
 from runtime.streams import (
     HEARTBEAT,
     MAX_STREAMS,
@@ -39,6 +41,7 @@ __all__ = [
     "HEARTBEAT",
     "MAX_STREAMS",
     "Busy",
+    "CannotListen",
     "EventStream",
     "PortTaken",
     "ServerEvent",
@@ -53,6 +56,9 @@ __all__ = [
 
 #: Threads that answer requests, streams included.
 THREADS = 64
+#: Seconds that these threads may take to be ready, before the first connection is taken.
+READY_SECONDS = 1.0
+MAX_PORT = 65_535
 #: Seconds that requests in progress (not streams) are given when the service stops.
 GRACE = 1.0
 #: Largest request body, bytes; what waitress keeps beyond 512 KiB of it lies in a temporary file.
@@ -63,7 +69,17 @@ _log = get_logger(__name__)
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class PortTaken(OSError):  # noqa: N818 - says what is wrong in two words
+class CannotListen(OSError):  # noqa: N818 - says what is wrong
+    """Nothing can listen where it was asked to."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(number, text)
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+class PortTaken(CannotListen):
     """Another program listens on the port that was asked for."""
 
     def __init__(self, host: str, port: int, option: str = "--port") -> None:
@@ -75,26 +91,35 @@ class PortTaken(OSError):  # noqa: N818 - says what is wrong in two words
         self.host = host
         self.port = port
 
-    def __str__(self) -> str:
-        return str(self.strerror)
-
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket on ``host:port`` (0: any free port).  Raises :class:`PortTaken`."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host, port) from None
-        raise
+    """A listening socket on ``host:port`` (0: any free port).  Raises :class:`CannotListen`, :class:`PortTaken`."""
+    if not 0 <= port <= MAX_PORT:  # the system would listen on what a division by 65,536 leaves of it
+        raise CannotListen(errno.EINVAL, f"expected a port from 0 to {MAX_PORT}, came {port}: choose one with --port")
+    with contextlib.ExitStack() as opened:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            listener = opened.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(1024)
+        except (OSError, UnicodeError) as error:  # a name that no resolver would be asked for is a UnicodeError
+            raise _cannot(host, port, error) from error
+        opened.pop_all()
     return listener
+
+
+def _cannot(host: str, port: int, error: OSError | UnicodeError) -> CannotListen:
+    number = getattr(error, "errno", None) or errno.EINVAL
+    if number == errno.EADDRINUSE:
+        return PortTaken(host, port)
+    if number == errno.EACCES:
+        expected, advice = "a port that this user may listen on", "choose one above 1023 with --port"
+    else:
+        expected, advice = "an address of this machine to listen on", "choose one with --host: 127.0.0.1, or 0.0.0.0"
+    return CannotListen(number, f"expected {expected}, came {host!r}, port {port} ({reason(error)}): {advice}")
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -171,7 +196,7 @@ def serve(
     On ``stop`` no new connection is accepted; requests in progress, and long polls, which should wait for
     :func:`runtime.streams.stopping` too, have :data:`GRACE` seconds to be answered; open streams are cut.
 
-    Raises :class:`PortTaken`.
+    Raises :class:`CannotListen`.
     """
     bound = listener if listener is not None else listen(host, port)
     actual = int(bound.getsockname()[1])
@@ -210,6 +235,7 @@ def serve(
         wake_if_open()
 
     threading.Thread(target=wake, name="serving-stop", daemon=True).start()
+    _wait_for_threads(server)
     if on_ready is not None:
         on_ready(actual)
     try:
@@ -222,6 +248,14 @@ def serve(
         _close(server)
     _log.debug("stopped serving", port=actual)
     return actual
+
+
+def _wait_for_threads(server: Any) -> None:
+    """Until all threads wait for work: a thread that has not got to that counts as busy, and waitress warns of a queue
+    for it."""
+    deadline = time.monotonic() + READY_SECONDS
+    while server.task_dispatcher.active_count and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def _finish(server: Any, places: Streams, once: Callable[[float], None]) -> None:

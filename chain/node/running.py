@@ -71,7 +71,7 @@ def run(
     forget_conflict
         Go on although the node has stopped because two branches were final.
 
-    Raises ``StoreError`` for a folder in use, of another network or without a genesis, ``PortTaken``, and
+    Raises ``StoreError`` for a folder in use, of another network or without a genesis, ``CannotListen``, and
     ``ConflictingFinality`` when two branches turn out to be final, or did so in an earlier run.
     """
     data = DataFolder(folder)

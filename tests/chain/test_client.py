@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import flask
 import pytest
 import requests
 
@@ -13,6 +14,8 @@ from chain.finality import VoteCheckpoint
 from chain.keys import Key
 from chain.schema import Hash
 from chain.transactions import Transfer
+from runtime import problems
+from runtime.serving import listen, serve
 
 KEY = Key(b"\x07" * 32)
 
@@ -153,3 +156,29 @@ class TestStrangeAnswers:
     def test_a_list_that_never_ends_is_not_read_for_ever(self):
         with pytest.raises(NodeUnavailable, match="nowhere"):
             Hostile(encode({**PLACE, "items": [], "next": "a"})).datasets()
+
+
+@pytest.mark.parametrize("documents", [True, False])
+def test_another_service_is_told_from_a_node(documents):
+    """Also where nothing is found: a block that a coordinator does not have might exist."""
+    app = flask.Flask("elsewhere")
+    if documents:
+        problems.install(app)
+    stop, listener = threading.Event(), listen("127.0.0.1", 0)
+    client = NodeClient(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    thread = threading.Thread(target=lambda: serve(app, "", 0, stop=stop, listener=listener))
+    thread.start()
+    try:
+        for ask in (client.chain, lambda: client.block(1)):
+            with pytest.raises(NodeUnavailable, match=r"expected a node at http://.*, found something else .*404 to /"):
+                ask()
+    finally:
+        client.close()
+        stop.set()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:7001", "ftp://a:1", "http://", "http://["])
+def test_what_is_no_address_is_named(url):
+    with pytest.raises(NodeUnavailable, match="expected a node's address, http://HOST:PORT, came"):
+        NodeClient(url).chain()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import flask
 import pytest
+from waitress.task import ThreadedTaskDispatcher
 
 from runtime import problems
-from runtime.serving import PortTaken, ServerEvent, listen, serve, sse, stopping, streams
+from runtime.serving import CannotListen, PortTaken, ServerEvent, listen, serve, sse, stopping, streams
 
 
 class Served:
@@ -185,6 +188,50 @@ def test_a_taken_port_is_named_with_what_to_do(app):
         port = holder.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"port {port} on 127.0.0.1 is taken.*--port"):
             serve(app, "127.0.0.1", port, stop=threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("192.0.2.1", 0, r"expected an address of this machine to listen on, came '192.0.2.1', port 0 .*--host"),
+        ("no such host", 0, r"expected an address of this machine .* came 'no such host'.*--host"),
+        ("." * 300, 0, r"expected an address of this machine .*--host"),
+        ("127.0.0.1", 80_000, r"expected a port from 0 to 65535, came 80000.*--port"),
+        ("127.0.0.1", -1, r"expected a port from 0 to 65535, came -1.*--port"),
+    ],
+)
+def test_where_nothing_can_listen_is_said_with_what_to_do(host: str, port: int, message: str) -> None:
+    """192.0.2.0/24 is nobody's (RFC 5737)."""
+    with pytest.raises(CannotListen, match=message):
+        listen(host, port)
+
+
+def test_a_port_of_the_systems_is_told_from_a_strange_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: socket.socket, __: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("runtime.serving.socket.socket.bind", refuse)
+    with pytest.raises(CannotListen, match=r"this user may listen on, came '127.0.0.1', port 80 .*above 1023"):
+        listen("127.0.0.1", 80)
+
+
+def test_its_threads_are_ready_before_the_first_request(
+    app: flask.Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that has not begun to wait for work counts as busy, and waitress warns of a queue for it."""
+
+    def start_late(_: ThreadedTaskDispatcher, target: Callable[[int], None], number: int) -> None:
+        late = threading.Timer(0.1, target, (number,))
+        late.daemon = True
+        late.start()
+
+    monkeypatch.setattr(ThreadedTaskDispatcher, "start_new_thread", start_late)
+    with caplog.at_level("WARNING", logger="waitress.queue"):
+        served = Served(app, threads=4)
+        assert served.get("/ping").read() == b"pong"
+        served.connections[0].close()
+        served.end()
+    assert not caplog.messages
 
 
 def test_a_port_can_be_taken_before_the_application_is_loaded(app):

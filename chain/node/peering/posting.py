@@ -9,6 +9,7 @@ import time
 import urllib3
 
 from chain.node.http import CBOR
+from runtime.reasons import reason
 
 #: Connections kept to one address: messages under way, and greetings of theirs that are called back beside them.
 TO_ONE_ADDRESS = 16
@@ -64,7 +65,7 @@ class Poster:
             whole.release_conn()
             return bytes(found)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            raise Unanswered(f"{type(error).__name__}: {error}") from error
+            raise Unanswered(_why(error, url)) from error
         finally:
             if response is not None:
                 with contextlib.suppress(Exception):
@@ -74,6 +75,14 @@ class Poster:
 def _refusal(status: int, body: bytes) -> Unanswered:
     try:
         problem = json.loads(body)
-        return Unanswered(f"{status}: {str(problem['detail'])[:300]}", status, str(problem.get("code", "")))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return Unanswered(f"status {status}", status)
+        detail, code = str(problem["detail"])[:300], str(problem.get("code", ""))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        detail, code = "", ""
+    if status in (404, 405) and not code:  # a node's own have one
+        return Unanswered(f"expected a node, found something else there (status {status})", status)
+    return Unanswered(f"{status}: {detail}" if detail else f"status {status}", status, code)
+
+
+def _why(error: Exception, url: str) -> str:
+    """Why there was no answer. A node takes what TLS says first for a request that never ends."""
+    return f"{reason(error)}; a node itself speaks http, not https" if url.startswith("https:") else reason(error)
