@@ -24,7 +24,7 @@ LOOKS, LOOK_SECONDS = 3, 0.01
 
 
 class FolderInUseError(RuntimeError):
-    """Another fleet runs on this data folder."""
+    """Another fleet, or another service of the kind, runs on this data folder."""
 
 
 class EndpointsError(RuntimeError):
@@ -157,19 +157,38 @@ class DataFolder:
         """Keep other fleets off this folder.  The lock dies with the process; raises
         :class:`FolderInUseError`.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                take_lock(descriptor)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-                raise FolderInUseError(
-                    f"{self.path} is in use by another fleet (process {holder}): "
-                    "stop it, or name another folder with --data"
-                ) from None
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with only_one(self.path / "lock", f"{self.path} is in use by another fleet", "name another folder with --data"):
             yield
-        finally:
+
+
+@contextlib.contextmanager
+def only_one(path: Path, taken: str, otherwise: str) -> Iterator[None]:
+    """Hold the lock file at ``path``, whose folder is made; the lock dies with the process, not with its children.
+
+    Raises :class:`FolderInUseError`, which says ``taken``, by which process, and to stop it or do ``otherwise``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    holder = os.getpid()
+    opened = True
+
+    def let_go() -> None:
+        """A forked copy of the descriptor would hold the lock for as long as the child lives."""
+        nonlocal opened
+        if opened and os.getpid() != holder:
+            opened = False
             os.close(descriptor)
+
+    try:
+        try:
+            take_lock(descriptor)
+        except BlockingIOError:
+            by = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise FolderInUseError(f"{taken} (process {by}): stop it, or {otherwise}") from None
+        os.register_at_fork(after_in_child=let_go)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+        yield
+    finally:
+        opened = False
+        os.close(descriptor)

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from runtime.settings import DataFolder, EndpointsError, FolderInUseError, free_port
+from runtime.settings import DataFolder, EndpointsError, FolderInUseError, free_port, only_one
 
 
 def test_the_layout(tmp_path):
@@ -52,6 +52,30 @@ def test_two_fleets_cannot_use_one_folder(tmp_path):
     with folder.lock(), pytest.raises(FolderInUseError, match=rf"process {os.getpid()}\)"), folder.lock():
         pass
     with folder.lock():
+        pass
+
+
+def test_the_lock_is_not_held_by_the_children_of_its_holder(tmp_path, start_python):
+    """A worker forks the process that trains: one that outlives it for a moment must not keep its successor out."""
+    process = start_python(
+        """
+import os, sys, time
+from pathlib import Path
+from runtime.settings import only_one
+with only_one(Path(sys.argv[1]), "taken", "another"):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            print("forked", flush=True)
+            time.sleep(60)
+        os._exit(0)
+    os.wait()
+    os._exit(0)
+""",
+        str(tmp_path / "lock"),
+    )
+    assert process.stdout.readline() == "forked\n"
+    assert process.wait(timeout=30) == 0
+    with only_one(tmp_path / "lock", "taken", "another"):
         pass
 
 
