@@ -110,7 +110,8 @@ class Store:
     def __init__(self, path: Path | None) -> None:
         """Open or create the database at ``path``; None keeps it in memory, for simulations.
 
-        Raises :class:`StoreError` for a database of another version or one that another process writes to.
+        Raises :class:`StoreError` for a database of another version, one that another process writes to, and what is
+        no database.
         """
         self._path = path
         self._local = threading.local()
@@ -119,12 +120,18 @@ class Store:
         self._places = Places()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = self._connect()
         try:
-            self._prepare()
-        except BaseException:
-            self._writer.close()
-            raise
+            self._writer = self._connect()
+            try:
+                self._prepare()
+            except BaseException:
+                self._writer.close()
+                raise
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"expected a node's database at {path}, found something that cannot be read as one ({error}): restore "
+                "a copy, or move it away, and the node fetches the chain from its peers"
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         where = ":memory:" if self._path is None else str(self._path)

@@ -94,7 +94,11 @@ def init(
     made = [(f"validator-{number}", folder / f"validator-{number}") for number in range(1, (count or 0) + 1)]
     if len({name for name, _ in [*given, *made]}) < len(given) + len(made):
         raise click.UsageError("--validator: expected different names")
-    amounts = dict(_pair(text, "--balance", "WHO=AMOUNT") for text in balances)
+    amounts: dict[str, str] = {}
+    for who, amount in (_pair(text, "--balance", "WHO=AMOUNT") for text in balances):
+        if who in amounts:
+            raise click.UsageError(f"--balance {who}={amount}: expected one for each account, found another before it")
+        amounts[who] = amount
     total = len(given) + len(made)
     if total > params.max_validators:
         raise click.UsageError(f"expected at most {params.max_validators} validators, found {total}")

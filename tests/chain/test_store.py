@@ -287,3 +287,14 @@ def test_places_of_a_write_that_failed_are_not_kept(store):
         write()
     assert store.included("t1") == Place("a", 1, 0)
     assert store.included("t2") is None
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + bytes(4080), None])
+def test_what_is_no_database_is_named(tmp_path, content):
+    path = tmp_path / "chain.sqlite"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"chain\.sqlite.*restore a copy"):
+        Store(path)

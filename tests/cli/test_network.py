@@ -134,6 +134,7 @@ def test_a_network_begins_once(init: Any, tmp_path: Path) -> None:
         ([*NAMED, "--balance", "org-0=x"], "at least 1"),
         ([*NAMED, "--balance", "nobody=5"], "40 hexadecimal digits"),
         ([*NAMED, "--balance", f"org-0={2**63}"], "below 2^63"),
+        ([*NAMED, "--balance", "org-0=1", "--balance", "org-0=2"], "one for each account"),
         ([*NAMED, "--note", "x" * 1001], "1000 characters"),
         ([*NAMED, "--host", "nobody=a.example"], "the name of a validator: org-0, org-1, org-2"),
         ([*NAMED, "--host", "a b"], "expected HOST"),
