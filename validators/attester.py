@@ -11,6 +11,7 @@ from chain.schema import Hash
 from chain.state import Model, ValidatorSet, Version, statement_of
 from chain.transactions import Attest
 from runtime.logs import get_logger
+from validators.contact import Seat
 
 log = get_logger("validators.attester")
 
@@ -28,6 +29,7 @@ class Attester:
     def __init__(self, client: NodeClient, key: Key) -> None:
         self._client = client
         self._key = key
+        self._seat = Seat(key)
         #: Something is, or may be, left to attest.
         self._due = threading.Event()
         self._due.set()
@@ -46,6 +48,7 @@ class Attester:
         even if nothing happens, None where only events matter. Raises `chain.client.NodeError`.
         """
         validators = self._client.validators()
+        self._seat.notice(validators)
         if validators.serial != self._serial:
             self._serial = validators.serial
             self._due.set()

@@ -55,7 +55,9 @@ class CheckpointVoter:
         except NodeRefused as refused:
             if refused.code == "mempool_full":
                 raise NodeUnavailable(f"the node takes no more votes now: {refused.detail}") from refused
-            if refused.code in ("duplicate", "conflict"):  # it is there already, or was overtaken on its way
+            # It is there already, or was overtaken on its way, or comes from no member, which is said once
+            # (`validators.contact.Seat`) and not with every block.
+            if refused.code in ("duplicate", "conflict", "forbidden"):
                 log.debug("checkpoint vote not needed", code=refused.code, height=vote.target_height)
             else:
                 log.warning(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from chain.client import EventPage, NodeClient, NodeError
 from chain.keys import Key
-from chain.voting import VoteFile
+from chain.voting import VoteFile, VoteFileError
 from chain.wallets import Wallets
 from ipfs import open_store
 from runtime import guard, numeric
@@ -19,13 +19,12 @@ from runtime.logs import get_logger
 from validators.attester import Attester
 from validators.ballots import Ballots
 from validators.checkpoints import CheckpointVoter
+from validators.contact import RETRY, Contact
 from validators.models import ModelVoter
 from validators.reporter import LOOK, Reporter
 
 log = get_logger("validators.service")
 
-#: Seconds after which a node that was away is asked again.
-RETRY = 0.5
 #: Seconds that a vote which is being cast when the service stops may take.
 FINISH = 0.5
 
@@ -58,8 +57,10 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> int:
     with _vote_file(settings, key) as votes:
         log.info("validator", name=settings.name, address=key.address, node=settings.node, store=settings.store)
         wake, attest, broken = threading.Event(), threading.Event(), threading.Event()
+        contact = Contact()
         voter = CheckpointVoter(client, key, votes)
         attester = Attester(NodeClient(settings.node), key)
+        reporter = Reporter(NodeClient(settings.node), key)
 
         def seen(page: EventPage) -> None:
             wake.set()
@@ -68,10 +69,10 @@ def run(settings: ValidatorSettings, stop: threading.Event) -> int:
 
         # In threads, so that neither a long poll nor a training holds up the stop.
         threads = [
-            _thread("judging", stop, broken, lambda: _judge(settings, key, wake, stop)),
-            _thread("attesting", stop, broken, lambda: _attest(attester, attest, stop)),
-            _thread("reporting", stop, broken, lambda: _report(Reporter(NodeClient(settings.node), key), stop)),
-            _thread("following", stop, broken, lambda: _follow(client, voter, seen, stop)),
+            _thread("judging", stop, broken, lambda: _judge(settings, key, contact, wake, stop)),
+            _thread("attesting", stop, broken, lambda: _attest(attester, contact, attest, stop)),
+            _thread("reporting", stop, broken, lambda: _report(reporter, contact, stop)),
+            _thread("following", stop, broken, lambda: _follow(client, voter, contact, seen, stop)),
         ]
         stop.wait()
         wake.set()
@@ -90,6 +91,9 @@ def _thread(
     def run() -> None:
         try:
             work()
+        except VoteFileError as error:  # an operator's to mend, and it says how
+            if not stop.is_set():
+                log.critical("validator ends", reason=str(error))
         except BaseException:
             if not stop.is_set():
                 log.critical("validator ends: it could not go on", thread=name, exc_info=True)
@@ -103,11 +107,15 @@ def _thread(
 
 
 def _follow(
-    client: NodeClient, voter: CheckpointVoter, seen: Callable[[EventPage], None], stop: threading.Event
+    client: NodeClient,
+    voter: CheckpointVoter,
+    contact: Contact,
+    seen: Callable[[EventPage], None],
+    stop: threading.Event,
 ) -> None:
     for page in client.follow(stop):
         seen(page)
-        _consider(voter, stop)
+        _consider(voter, contact, stop)
 
 
 def _vote_file(settings: ValidatorSettings, key: Key, files: Files = FILES) -> VoteFile:
@@ -127,18 +135,20 @@ def _vote_file(settings: ValidatorSettings, key: Key, files: Files = FILES) -> V
     return made
 
 
-def _consider(voter: CheckpointVoter, stop: threading.Event) -> None:
+def _consider(voter: CheckpointVoter, contact: Contact, stop: threading.Event) -> None:
     """Until the node has answered: no event would bring the vote back."""
     while not stop.is_set():
         try:
             voter.consider()
-            return
         except NodeError as error:
-            log.warning("no checkpoint vote yet", error=str(error))
+            contact.lost("checkpoint votes", error)
             stop.wait(RETRY)
+        else:
+            contact.works("checkpoint votes")
+            return
 
 
-def _attest(attester: Attester, wake: threading.Event, stop: threading.Event) -> None:
+def _attest(attester: Attester, contact: Contact, wake: threading.Event, stop: threading.Event) -> None:
     """Attest whenever something became final, and again after a while where a node refused or was away."""
     wait: float | None = 0.0
     while not stop.is_set():
@@ -149,20 +159,26 @@ def _attest(attester: Attester, wake: threading.Event, stop: threading.Event) ->
         try:
             wait = attester.consider()
         except NodeError as error:
-            log.warning("no attestation yet", error=str(error))
-            wait = RETRY
+            wait = contact.lost("attestations", error)
+        else:
+            contact.works("attestations")
 
 
-def _report(reporter: Reporter, stop: threading.Event) -> None:
-    """Report what the node has caught, soon after it has."""
+def _report(reporter: Reporter, contact: Contact, stop: threading.Event) -> None:
+    """Report what the node has caught, soon after it has. As it asks all the time, it notices that the node is away
+    also where nothing else would be asked for."""
     while not stop.wait(LOOK):
         try:
             reporter.consider()
         except NodeError as error:
-            log.debug("no report of misconduct yet", error=str(error))
+            contact.lost("reports of misconduct", error)
+        else:
+            contact.works("reports of misconduct")
 
 
-def _judge(settings: ValidatorSettings, key: Key, wake: threading.Event, stop: threading.Event) -> None:
+def _judge(
+    settings: ValidatorSettings, key: Key, contact: Contact, wake: threading.Event, stop: threading.Event
+) -> None:
     """Look at the open jobs whenever something happened, and again after a while where something was missing."""
     import learning.session  # noqa: F401 - the first job should not wait for it
     from learning.environment import environment_id
@@ -186,5 +202,6 @@ def _judge(settings: ValidatorSettings, key: Key, wake: threading.Event, stop: t
         try:
             wait = voter.consider()
         except NodeError as error:
-            log.warning("no model vote yet", error=str(error))
-            wait = RETRY
+            wait = contact.lost("votes on models", error)
+        else:
+            contact.works("votes on models")

@@ -237,3 +237,10 @@ def test_only_adoptions_and_what_is_undone_make_it_look_at_models_again() -> Non
     assert len(node.sent) == 1
     node.waiting.clear()
     assert each.notice(page())
+
+
+def test_who_is_no_member_is_told_so_on_a_chain_where_nothing_happens(caplog: pytest.LogCaptureFixture) -> None:
+    assert attester(Node(), OWNER).consider() is None
+    (warning,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert "not a member of set 0" in warning.getMessage()
+    assert OWNER.address in warning.getMessage()

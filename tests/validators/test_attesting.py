@@ -38,6 +38,7 @@ from chain.voting import VoteFile
 from validators import service
 from validators.attester import Attester
 from validators.checkpoints import CheckpointVoter
+from validators.contact import Contact
 
 ENVIRONMENT = Hash("e" * 64)
 KEYS = [Key(bytes([number]) * 32) for number in range(1, 5)]
@@ -61,7 +62,7 @@ class Network:
 
     def validate(self, key: Key, stop: threading.Event | None = None) -> None:
         stop = stop or self.stop
-        client, wake = NodeClient(self.node.url), threading.Event()
+        client, wake, contact = NodeClient(self.node.url), threading.Event(), Contact()
         each = Attester(NodeClient(self.node.url), key)
         path = self.folder / f"{key.address}.json"
         votes = VoteFile(path, key.address, create=not path.exists())
@@ -72,10 +73,10 @@ class Network:
 
         def follow() -> None:
             with votes:
-                service._follow(client, CheckpointVoter(client, key, votes), seen, stop)
+                service._follow(client, CheckpointVoter(client, key, votes), contact, seen, stop)
             wake.set()
 
-        for work in (follow, lambda: service._attest(each, wake, stop)):
+        for work in (follow, lambda: service._attest(each, contact, wake, stop)):
             self.threads.append(threading.Thread(target=work, daemon=True))
             self.threads[-1].start()
 

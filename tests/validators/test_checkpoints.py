@@ -107,14 +107,14 @@ def test_a_vote_that_the_node_refuses_is_not_sent_again(node: Node, voter: Check
     assert node.received == []
 
 
-def test_what_is_there_already_or_was_overtaken_is_no_warning(
+def test_what_is_there_already_or_was_overtaken_or_comes_from_no_member_is_no_warning(
     node: Node, voter: CheckpointVoter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for height, code in ((5, "duplicate"), (6, "conflict"), (7, "forbidden")):
+    for height, code in ((5, "duplicate"), (6, "conflict"), (7, "forbidden"), (8, "bad_signature")):
         node.height, node.answer = height, NodeRefused(409, {"code": code})
         voter.consider()
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "forbidden" in warning.getMessage()
+    assert "bad_signature" in warning.getMessage()
 
 
 def test_it_does_not_vote_where_its_votes_are_of_another_network(

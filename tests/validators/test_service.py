@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from chain.schema import Hash
+from chain.transactions import VoteCheckpoint
 from chain.voting import VoteFileError
 from chain.wallets import Wallets
 from runtime.files import Files
@@ -90,3 +92,19 @@ def test_when_judging_or_following_ends_the_service_ends_and_says_why(
     assert service.run(settings_of(network, tmp_path, f"another-{thread}"), stop) == 1
     assert stop.is_set()
     assert "it came to an end" in caplog.text
+
+
+def test_a_node_of_another_network_ends_it_with_the_reason_alone(
+    network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Wallets(network.folder / "wallets").ensure("of-another-network")
+    settings = settings_of(network, tmp_path, "of-another-network")
+    settings.folder.mkdir(exist_ok=True)
+    with service._vote_file(settings, Wallets(settings.wallets).load(settings.wallet)) as votes:
+        votes.bind("ef" * 32)
+        votes.record(VoteCheckpoint(Hash("ef" * 32), 0, Hash("ab" * 32), 1))
+    monkeypatch.setattr(service, "_judge", lambda *given: given[-1].wait())
+    assert service.run(settings, threading.Event()) == 1
+    (ended,) = [each.getMessage() for each in caplog.records if each.levelname == "CRITICAL"]
+    assert "name the node of that network" in ended
+    assert "Traceback" not in ended
