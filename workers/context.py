@@ -50,25 +50,26 @@ class WorkerContext:
     cache: Path
     new_session: SessionFactory = open_session
     environment: Callable[[], str] = own_environment
-    _sessions: OrderedDict[str, Session] = field(default_factory=OrderedDict)
+    _sessions: OrderedDict[tuple[str, str | None], Session] = field(default_factory=OrderedDict)
 
     def session(self, job: Job) -> Session:
-        """The session of a job, opened on first use and kept while it is among the last few.
+        """The session of a job, opened on first use and kept while it is among the last few. One for each seed: a
+        reorganisation may put the job into another block, which gives it another.
 
         Raises `NotThere` while the node is behind, `WrongEnvironment` where the model's validators judge in other
         environments than this process's, and what opening a session raises.
         """
-        session = self._sessions.pop(job.id, None)
+        session = self._sessions.pop((job.id, job.seed), None)
         if session is None:
             session = self.new_session(self._recipe(job), self.store, self.cache)
-        self._sessions[job.id] = session
+        self._sessions[job.id, job.seed] = session
         while len(self._sessions) > SESSIONS:
             self._sessions.popitem(last=False)
         return session
 
     def forget(self, job: Job) -> None:
         """Let go of what is in memory for the job."""
-        self._sessions.pop(job.id, None)
+        self._sessions.pop((job.id, job.seed), None)
 
     def content(self, cid: str) -> bytes:
         """All of a model artifact's bytes, verified."""

@@ -75,6 +75,22 @@ def test_on_a_false_aggregate_nobody_builds(iris: Any, lab_module: Any) -> None:
     assert failure(iris, job).code == "invalid_artifact"
 
 
+def test_a_job_that_a_reorganisation_put_into_another_block_is_trained_with_its_new_seed(iris: Any) -> None:
+    opened: list[Any] = []
+    submit, before = iris.submit, (iris.state, list(iris.ids))
+    iris.submit = lambda signed: opened.append(signed) or submit(signed)
+    job = iris.open()
+    worker = iris.context(iris.alice)
+    assert train_partition(worker, job.id, 0, 0, 0) == "submitted"
+    iris.state, iris.ids = before
+    iris.block()
+    iris.block(opened[0])
+    iris.block()
+    assert iris.now(job).seed != job.seed
+    assert train_partition(worker, job.id, 0, 0, 0) == "submitted"
+    assert iris.now(job).round_list[0].partitions[0].update.seed == iris.now(job).seed
+
+
 def test_in_round_0_there_is_no_base(iris: Any) -> None:
     job = iris.open()
     assert base_of(iris.context(iris.alice), job, 0) is None
