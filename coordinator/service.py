@@ -23,6 +23,7 @@ from ipfs import open_store
 from runtime import numeric
 from runtime.logs import get_logger
 from runtime.serving import listen, serve
+from runtime.settings import only_one
 
 #: Seconds that the threads are given to end when the service stops; they are daemons after that.
 STOP_SECONDS = 2.0
@@ -35,9 +36,15 @@ _log = get_logger(__name__)
 def run(settings: Settings, stop: threading.Event, on_ready: Callable[[int], None] | None = None) -> int:
     """Serve until `stop` is set; the port. `on_ready` is told the port once connections are accepted.
 
-    Raises `CannotListen`, `chain.errors.WalletError`, `sqlite3.Error`. An absent node, store or broker is
-    waited for.
+    Raises `FolderInUseError`, `CannotListen`, `chain.errors.WalletError`, `sqlite3.Error`. An absent node, store
+    or broker is waited for.
     """
+    taken = f"{settings.data} is in use by another coordinator, whose outbox and wallet no second one may share"
+    with only_one(settings.folder / "lock", taken, "name another folder with --data"):
+        return _served(settings, stop, on_ready)
+
+
+def _served(settings: Settings, stop: threading.Event, on_ready: Callable[[int], None] | None) -> int:
     numeric.pin()
     listener = listen(settings.host, settings.port)
     outbox = Outbox(settings.folder / "outbox.sqlite")

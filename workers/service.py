@@ -16,8 +16,10 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from chain.client import NodeClient, NodeError
+from chain.schema import Address
 from runtime import guard, numeric
 from runtime.logs import get_logger
+from runtime.settings import only_one
 from workers import heartbeat, tasks
 from workers.app import make_app, own_queue, shared_queue
 from workers.settings import WorkerSettings
@@ -32,11 +34,18 @@ def run(settings: WorkerSettings) -> int:
     """Work until SIGTERM or SIGINT, which end a training at once: the lease and the task outlive it.
 
     Queues and heartbeat are named by the network of the worker's node, which is waited for. Returns the exit status,
-    if ever: a signal ends the process with status 0.
+    if ever: a signal ends the process with status 0. Raises `WalletError`, and `FolderInUseError` where another worker
+    has the key.
     """
     guard.watch_parent()
     numeric.pin()
     address = settings.load_key().address
+    taken = f"the wallet {settings.wallet} in {settings.wallets} is in use by another worker, whose claims it shares"
+    with only_one(settings.wallets / f".{settings.wallet}.working", taken, "name another with --name or --wallet"):
+        return _work(settings, address)
+
+
+def _work(settings: WorkerSettings, address: Address) -> int:
     _end_on_signals(lambda: None)
     genesis = _network_of(settings.open_client())
     app = make_app(settings.broker)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import requests
 
 from coordinator.service import run
 from coordinator.settings import FORM_BYTES, Settings
-from runtime.settings import free_port
+from runtime.settings import FolderInUseError, free_port
 
 
 @pytest.fixture
@@ -55,3 +56,11 @@ def test_a_request_of_another_kind_has_its_own_smaller_bound(port: int) -> None:
     response = requests.post(f"http://127.0.0.1:{port}/api/v1/jobs", data=b" " * 2001, timeout=30)
     assert response.status_code == 413
     assert "more than 2000 bytes" in response.json()["detail"]
+
+
+def test_a_second_coordinator_on_the_folder_is_refused(port: int, tmp_path: Path) -> None:
+    """They would send each other's transactions from one outbox, and sign with one wallet."""
+    second = Settings(tmp_path, f"http://127.0.0.1:{free_port()}", port=0)
+    with pytest.raises(FolderInUseError, match=rf"in use by another coordinator.*process {os.getpid()}\).*--data"):
+        run(second, threading.Event())
+    assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok

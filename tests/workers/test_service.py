@@ -103,6 +103,22 @@ def test_while_it_waits_for_its_node_a_signal_ends_it(
     assert worker.process.wait(10) == 0
 
 
+def test_a_second_worker_with_the_key_is_refused_until_the_first_has_ended(
+    start: Callable[..., Worker], lab_module: Any
+) -> None:
+    """Each would take the other's claims for its own."""
+    node = f"http://127.0.0.1:{free_port()}"
+    first = start("lonely", node, "redis://127.0.0.1:1/0")
+    lab_module.until(lambda: first.says("waiting for the node"), 30)
+    second = start("lonely", node, "redis://127.0.0.1:1/0")
+    assert second.process.wait(30) == 1
+    assert second.says(f"in use by another worker, whose claims it shares (process {first.process.pid})")
+    first.process.kill()
+    first.process.wait()
+    third = start("lonely", node, "redis://127.0.0.1:1/0")
+    lab_module.until(lambda: len(third.says("waiting for the node")) == 2, 30)  # all write to one log
+
+
 #: The CID of something: workers refuse a task about what can be no job.
 JOB = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
 
