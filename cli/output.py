@@ -13,6 +13,7 @@ from chain.errors import ChainError
 from chain.store import StoreError
 from chain.voting import VoteFileError
 from coordinator.client import ClientError
+from coordinator.settings import RefusedAddress
 from ipfs.errors import ContentError
 from learning.errors import LearningError
 from runtime.broker import BrokerError
@@ -32,6 +33,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     FolderInUseError,
     LearningError,
     NodeError,
+    RefusedAddress,
     StoreError,
     VoteFileError,
     FileNotFoundError,

@@ -14,7 +14,9 @@ import click
 from ipfs import is_kubo
 from learning import slim
 from runtime import guard, logs, settings, signals
+from runtime.broker import BrokerError, checked_url
 from runtime.endpoints import announced, url_of
+from runtime.serving import MAX_PORT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,10 +27,31 @@ node_option = click.option("--node", "node_url", default="http://127.0.0.1:7001"
 store_option = click.option(
     "--store", help="Kubo's address (/ip4/127.0.0.1/tcp/5001) or a folder [default: DATA/store]."
 )
-broker_option = click.option(
-    "--broker", default="redis://127.0.0.1:6379/0", show_default=True, help="Redis, as Celery writes it."
+level_option = click.option(
+    "--log-level",
+    type=click.Choice(logs.LEVELS, case_sensitive=False),
+    default="info",
+    show_default=True,
+    help="What is logged, and all that is worse.",
 )
-level_option = click.option("--log-level", default="info", show_default=True, help="debug, info, warning or error.")
+PORTS = click.IntRange(0, MAX_PORT)  # 0 takes a free one
+
+
+def broker_url(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """A Redis's address, before it is asked for anything."""
+    try:
+        return given and checked_url(given)
+    except BrokerError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+broker_option = click.option(
+    "--broker",
+    default="redis://127.0.0.1:6379/0",
+    show_default=True,
+    callback=broker_url,
+    help="Redis, as Celery writes it.",
+)
 
 
 def node_urls(_: click.Context, __: click.Parameter, given: Any) -> Any:
@@ -48,7 +71,7 @@ def node_urls(_: click.Context, __: click.Parameter, given: Any) -> Any:
 @data_option
 @level_option
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=7001, show_default=True)
+@click.option("--port", type=PORTS, default=7001, show_default=True)
 @click.option("--genesis", type=click.Path(exists=True, dir_okay=False), help="[default: DATA/node/genesis.json]")
 @click.option("--wallet", default="node", show_default=True, help="Wallet that its blocks name as their miner.")
 @click.option(
@@ -231,7 +254,7 @@ def run_worker(
 @store_option
 @broker_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback only, until it can tell users apart.")
-@click.option("--port", type=int, default=5000, show_default=True)
+@click.option("--port", type=PORTS, default=5000, show_default=True)
 @click.option("--wallet", default="coordinator", show_default=True, help="The hosted wallet that signs.")
 def coordinator(
     data: str, log_level: str, node_url: str, store: str | None, broker: str, host: str, port: int, wallet: str

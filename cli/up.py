@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 
 from cli.fleet import FleetOptions, check_ports, free_ports, prepare, running, welcome_newcomers
+from cli.services import broker_url
 from coordinator.client import Client, CoordinatorUnavailable
 from runtime import settings, signals
+from runtime.serving import MAX_PORT
 from runtime.supervisor import Supervisor
 
 PORT = 5000
 NODE_PORT = 7001
+PORTS = click.IntRange(1, MAX_PORT)
 #: Seconds between two looks at whether jobs can run yet.
 LOOK = 0.1
 
@@ -26,12 +29,16 @@ LOOK = 0.1
     help="Folder that keeps everything over restarts.",
 )
 @click.option(
-    "--port", type=int, help=f"Port of the coordinator [default: {PORT}]; with it, the node takes a free one."
+    "--port", type=PORTS, help=f"Port of the coordinator [default: {PORT}]; with it, the node takes a free one."
 )
-@click.option("--node-port", type=int, help=f"Port of the node [default: {NODE_PORT}].")
+@click.option("--node-port", type=PORTS, help=f"Port of the node [default: {NODE_PORT}].")
 @click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes.")
 @click.option("--ipfs", help="A running Kubo, e.g. /ip4/127.0.0.1/tcp/5001 [default: an embedded store].")
-@click.option("--broker", help="A running Redis, e.g. redis://127.0.0.1:6379/0 [default: one of its own].")
+@click.option(
+    "--broker",
+    callback=broker_url,
+    help="A running Redis, e.g. redis://127.0.0.1:6379/0 [default: one of its own].",
+)
 def up(data: str, port: int | None, node_port: int | None, workers: int, ipfs: str | None, broker: str | None) -> None:
     """Start a node, four validators, workers and the coordinator, and keep them running.
 

@@ -17,12 +17,14 @@ from runtime.guard import wrapped
 
 #: Bytes of a Unix socket's path: 108 on Linux and 104 on macOS, ending zero included.
 MAX_SOCKET_PATH = 100
+#: Of the URLs by which Celery takes a Redis.
+SCHEMES = ("redis", "rediss", "redis+socket")
 _PREFIX = "assay-"
 _OWNER = "owner"
 
 
 class BrokerError(RuntimeError):
-    """No broker can be started here."""
+    """No broker can be started here, or what was named is none."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,21 @@ def client_url(celery_url: str) -> str:
     """The same broker as redis-py writes it: ``redis+socket://`` becomes ``unix://``, others stay."""
     scheme, _, rest = celery_url.partition("://")
     return f"unix://{rest}" if scheme == "redis+socket" else celery_url
+
+
+def checked_url(celery_url: str) -> str:
+    """The same URL.  Raises :class:`BrokerError` for one that names no Redis, before anybody is asked."""
+    import redis
+
+    try:
+        if celery_url.partition("://")[0] not in SCHEMES:
+            raise ValueError(f"a scheme that is none of {', '.join(SCHEMES)}")
+        redis.ConnectionPool.from_url(client_url(celery_url))
+    except ValueError as error:
+        raise BrokerError(
+            f"expected a broker's URL, redis://HOST:PORT/NUMBER or redis+socket://PATH, came {celery_url!r} ({error})"
+        ) from None
+    return celery_url
 
 
 def find_server() -> str:

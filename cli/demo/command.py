@@ -22,6 +22,7 @@ from cli.demo.memory import Peak
 from cli.demo.sweeper import Sweeper
 from cli.demo.tell import Teller, ending
 from cli.fleet import VALIDATORS, Endpoints, FleetOptions, free_ports, prepare, running
+from cli.services import broker_url
 from coordinator.client import Client, CoordinatorUnavailable
 from ipfs import open_store
 from runtime import numeric
@@ -37,7 +38,11 @@ _SOCKET = "redis+socket://"
 @click.command()
 @click.option("--data", help="Keep everything in this folder [default: a temporary one, removed at the end].")
 @click.option("--ipfs", help="A running Kubo, e.g. /ip4/127.0.0.1/tcp/5001 [default: an embedded store].")
-@click.option("--broker", help="A running Redis, e.g. redis://127.0.0.1:6379/0 [default: one of its own].")
+@click.option(
+    "--broker",
+    callback=broker_url,
+    help="A running Redis, e.g. redis://127.0.0.1:6379/0 [default: one of its own].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end; the story goes to stderr.")
 def demo(data: str | None, ipfs: str | None, broker: str | None, as_json: bool) -> None:
     """Show the whole path on this machine, on real parts: a dataset by CID, four random partitions, signed updates on

@@ -11,9 +11,12 @@ from typing import Any
 import click
 import pytest
 
+from chain.keys import Key
+from chain.params import Genesis
 from cli import chain, main, wallet
 from cli.main import COMMANDS, cli
 
+KEY = Key(b"\x07" * 32)
 #: Commands whose help needs no example: what they do takes no more than their name.
 PLAIN = {
     "job list", "job show", "job watch", "job cancel", "dataset list", "model list", "model show", "chain status",
@@ -82,6 +85,14 @@ def test_a_group_and_its_help_load_no_learning_library() -> None:
         (["wallet", "send", "a", "b", "0"], "Invalid value"),
         (["worker", "--memory", "0"], "Invalid value"),
         (["dataset", "add", "/no/such/file"], "does not exist"),
+        (["node", "--port", "80000"], "0<=x<=65535"),
+        (["coordinator", "--port", "80000"], "0<=x<=65535"),
+        (["up", "--node-port", "80000"], "1<=x<=65535"),
+        (["node", "--log-level", "verbose"], "'verbose' is not one of 'debug', 'info', 'warning'"),
+        (["coordinator", "--broker", "http://127.0.0.1:6379/0"], "expected a broker's URL, redis://HOST:PORT/NUMBER"),
+        (["worker", "--broker", "redis://127.0.0.1:a/0"], "expected a broker's URL"),
+        (["up", "--broker", "127.0.0.1:6379"], "expected a broker's URL"),
+        (["demo", "--broker", "amqp://127.0.0.1"], "expected a broker's URL"),
     ],
 )
 def test_wrong_usage_is_status_2_and_says_what_is_right(
@@ -127,6 +138,23 @@ def test_a_file_that_is_missing_is_named(assay: Callable[..., Any], tmp_path: Pa
     ran = assay("wallet", "send", "nobody", "0x" + "ab" * 20, 5, "--data", tmp_path, "--node", "http://127.0.0.1:1")
     assert ran.status == 1
     assert "nobody" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["coordinator", "--host", "0.0.0.0"], "answers on loopback only; '0.0.0.0' is no loopback address"),
+        (["node", "--host", "192.0.2.1", "--port", "0"], "expected an address of this machine to listen on"),
+    ],
+)
+def test_an_address_that_a_service_cannot_have_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "genesis.json").write_text(Genesis("development", 0, (KEY.address,), (), "").to_json())
+    command = [sys.executable, "-P", "-m", "cli.main", *arguments, "--data", str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+    assert ran.stderr.startswith("Error: ")
+    assert said in ran.stderr
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, click.Abort])

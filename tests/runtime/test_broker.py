@@ -64,6 +64,13 @@ def test_redis_py_and_kombu_reach_it_by_their_urls(running):
 )
 def test_the_url_of_any_broker_for_redis_py(celery_url, redis_url):
     assert broker.client_url(celery_url) == redis_url
+    assert broker.checked_url(celery_url) == celery_url
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:6379", "http://127.0.0.1:6379", "redis://127.0.0.1:port", "unix:///a"])
+def test_what_is_no_broker_s_url_is_named(url):
+    with pytest.raises(broker.BrokerError, match=r"expected a broker's URL, redis://HOST:PORT/NUMBER or .* came"):
+        broker.checked_url(url)
 
 
 @pytest.mark.fleet
