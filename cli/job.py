@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from cli import live, targets
-from cli.output import emit, json_option, short, table
+from cli.output import emit, json_option, table
 from cli.train import finish
 
 
@@ -47,7 +47,7 @@ def show(job_id: str, data: str, url: str | None, as_json: bool) -> None:
         head = [f"job         {document['job']}", f"state       {document['state']}"]
         head += [f"estimator   {document['estimator']}"]
         if waiting:
-            head.append(f"waits for   {waiting['what']}, by {short(waiting['who'], 12)}, until {waiting['until']}")
+            head.append(f"waits for   {live.awaited(waiting)}")
         return "\n".join(head + [line for _, line in live.lines(document)])
 
     emit(document, as_json, human)

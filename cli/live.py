@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from cli.output import short
-from coordinator.documents import JobDocument, PartitionDocument
+from coordinator.documents import LATE_FINALITY, JobDocument, PartitionDocument, WaitingDocument
 
 
 def watch(
@@ -24,7 +24,7 @@ def watch(
     seen: set[str] = set()
     with console.status("waiting for the job") as status:
         for document in documents:
-            for key, line in (told or lines)(document):
+            for key, line in (told or lines)(document) + _late(document):
                 if key not in seen:
                     seen.add(key)
                     console.print(line, highlight=False, soft_wrap=True)
@@ -95,6 +95,20 @@ def _show_waiting(status: Status, job: JobDocument) -> None:
     if waiting is None:
         status.update(f"{job['state']}")
         return
-    who = f" by {short(waiting['who'], 12)}" if waiting["who"] else ""
-    until = f" until {waiting['until']}" if waiting["until"] else ""
-    status.update(escape(f"{job['state']}: waiting for {waiting['what']}{who}{until}"))
+    status.update(escape(f"{job['state']}: waiting for {awaited(waiting)}"))
+
+
+def _late(job: JobDocument) -> list[tuple[str, str]]:
+    """A line where nothing happens in the job because its block does not become final; another when votes come."""
+    waiting = job["waiting_for"]
+    if waiting is None or not waiting["what"].startswith(LATE_FINALITY):
+        return []
+    return [(waiting["what"], escape(f"waits for   {awaited(waiting)}"))]
+
+
+def awaited(waiting: WaitingDocument) -> str:
+    """What is awaited, by whom and until when, in one line."""
+    who = ", ".join(short(each, 12) if each.startswith("0x") else each for each in (waiting["who"] or "").split(", "))
+    by = f", by {who}" if who else ""
+    until = f", until {waiting['until']}" if waiting["until"] else ""
+    return f"{waiting['what']}{by}{until}"

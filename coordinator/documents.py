@@ -171,6 +171,10 @@ class SeedDocument(TypedDict):
     height: int
 
 
+#: How `WaitingDocument.what` begins where a job's block is not final yet, and where that takes long.
+FINALITY, LATE_FINALITY = "finality", "finality, which is late"
+
+
 class WaitingDocument(TypedDict):
     what: str
     who: str | None

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from chain.client import View
 from chain.schema import Address, Cid
-from chain.state import explain
 from chain.state.membership import Membership
 from chain.state.objects import Account, Dataset, Failure, Job, Model, Partition, Round, ValidatorSet, Version, Vote
 from coordinator.documents import (
@@ -29,6 +28,7 @@ from coordinator.documents import (
     VoteDocument,
     WaitingDocument,
 )
+from coordinator.waiting import awaited
 
 MILLION = 1_000_000
 
@@ -56,11 +56,16 @@ def _number(micro: int | None) -> float | None:
 
 
 def job_document(
-    view: View[Job], validators: ValidatorSet, now: int, payouts: Mapping[Address, int] | None = None
+    view: View[Job],
+    validators: ValidatorSet,
+    now: int,
+    payouts: Mapping[Address, int] | None = None,
+    voted: Mapping[str, int] | None = None,
 ) -> JobDocument:
-    """The API's form of a job; `now` in milliseconds is for what it waits for; `payouts` as `paying.payouts` says."""
+    """The API's form of a job; `now` in milliseconds, and `voted` as `waiting.late_votes` says, are for what it waits
+    for; `payouts` as `paying.payouts` says."""
     job = view.value
-    waiting = explain(job, now, validators) if job.is_open else None
+    waiting = awaited(view, validators, now, voted)
     return {
         "job": job.id,
         "model": job.model,

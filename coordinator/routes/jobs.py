@@ -16,12 +16,13 @@ from chain.schema import Cid
 from chain.transactions import CancelJob
 from coordinator import schemas, views
 from coordinator.context import Services, services
-from coordinator.documents import CLOSED, JobAccepted, JobDocument, JobList, TransactionAccepted
+from coordinator.documents import CLOSED, FINALITY, JobAccepted, JobDocument, JobList, TransactionAccepted
 from coordinator.follower import Follower
 from coordinator.opening import open_job
 from coordinator.paying import payouts
 from coordinator.problems import bad_field, unknown
 from coordinator.routes.streams import STREAM
+from coordinator.waiting import late_votes
 from runtime.serving import ServerEvent, sse
 
 blueprint = APIBlueprint(
@@ -53,7 +54,10 @@ def every(query_data: schemas.JobQuery) -> JobList:
         query_data.state or "all", newest=True, limit=query_data.limit, cursor=query_data.cursor
     )
     validators, now = found.node.validators(), int(time.time() * 1000)
-    documents = [views.job_document(view, validators, now, payouts(found.node, view.value)) for view in page.views]
+    voted = late_votes(found.node, page.views, now)
+    documents = [
+        views.job_document(view, validators, now, payouts(found.node, view.value), voted) for view in page.views
+    ]
     return {"jobs": documents, "next": page.next}
 
 
@@ -75,7 +79,9 @@ def job_now(node: NodeClient, job: str) -> JobDocument | None:
     """The job as it is, also while its own transaction waits for a block; None for one never seen."""
     view = node.job_view(job)
     if view is not None:
-        return views.job_document(view, node.validators(), int(time.time() * 1000), payouts(node, view.value))
+        now = int(time.time() * 1000)
+        voted = late_votes(node, [view], now)
+        return views.job_document(view, node.validators(), now, payouts(node, view.value), voted)
     transaction = node.transaction(job)
     if transaction is None or transaction["status"] == "dropped" or transaction["kind"] != "open_job":
         return None
@@ -137,9 +143,12 @@ def _over(document: JobDocument) -> bool:
 
 
 def _lasting(document: JobDocument | None) -> dict[str, Any] | None:
-    """What makes a difference: `waiting_for` follows from the rest and the clock."""
+    """What makes a difference: `waiting_for` follows from the rest and the clock, but for finality."""
     if document is None:
         return None
+    waiting = document["waiting_for"]
+    if waiting is not None and waiting["what"].startswith(FINALITY):
+        return {**document}
     return {name: value for name, value in document.items() if name != "waiting_for"}
 
 

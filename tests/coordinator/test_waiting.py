@@ -1,0 +1,88 @@
+"""What a job waits for: the finality of its block, where that holds it up, before anything that comes after."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+
+from chain.client import NodeClient, View
+from chain.schema import Hash
+from coordinator import views
+from coordinator.routes.jobs import _lasting
+from coordinator.waiting import LATE_MS, awaited, late_votes
+from tests.coordinator.test_views import NOW, QUORUM, A, B, Partition, a_job, the_round
+
+OPENED = a_job(round_list=(the_round(Partition(0), Partition(1)),))  # in block 12
+VOTED = {A: 12, B: 11}
+
+
+def seen(final_height: int, job: Any = OPENED) -> View[Any]:
+    return View(value=job, height=20, head=Hash("cd" * 32), final_height=final_height, final=False)
+
+
+def test_a_job_whose_block_is_not_final_waits_for_that_and_not_for_workers() -> None:
+    waiting = awaited(seen(11), QUORUM, NOW)
+    assert waiting == {
+        "what": "finality of block 12", "who": "a quorum of validators", "since": NOW, "until": NOW + 300_000,
+    }  # fmt: skip
+
+
+def test_once_it_is_final_it_waits_for_workers() -> None:
+    waiting = awaited(seen(12), QUORUM, NOW + LATE_MS + 1, VOTED)
+    assert waiting is not None
+    assert (waiting["what"], waiting["who"]) == ("claim of partitions 0, 1", "any worker")
+
+
+@pytest.mark.parametrize(
+    ("voted", "weight", "absent"), [(VOTED, 1, B), ({A: 11, B: 15}, 3, A), ({}, 0, f"{A}, {B}"), ({B: 12}, 3, A)]
+)
+def test_where_that_is_late_it_says_who_has_not_voted(voted: dict[str, int], weight: int, absent: str) -> None:
+    waiting = awaited(seen(11), QUORUM, NOW + LATE_MS + 1, voted)
+    assert waiting is not None
+    assert waiting["what"] == (
+        f"finality, which is late: {weight} of 3 votes for block 12 or a later one, 4 validators"
+    )
+    assert waiting["who"] == absent
+
+
+def test_a_job_without_a_seed_waits_for_that_and_one_that_is_over_for_nothing() -> None:
+    waiting = awaited(seen(11, a_job(seed=None, seed_block=None)), QUORUM, NOW)
+    assert waiting is not None
+    assert waiting["what"] == "seed from the next block"
+    assert awaited(seen(11, a_job(state="cancelled", closed=NOW)), QUORUM, NOW) is None
+
+
+class Node:
+    asked = 0
+
+    def voted(self) -> dict[str, int]:
+        self.asked += 1
+        return dict(VOTED)
+
+
+@pytest.mark.parametrize(
+    ("views", "after", "asked"),
+    [
+        ([seen(11)], LATE_MS, 0), ([seen(11)], LATE_MS + 1, 1), ([seen(12)], LATE_MS + 1, 0), ([], LATE_MS + 1, 0),
+        ([seen(12), seen(11), seen(11)], LATE_MS + 1, 1),
+    ],
+)  # fmt: skip
+def test_the_node_is_asked_for_votes_only_where_they_are_late(views: list[View[Any]], after: int, asked: int) -> None:
+    node = Node()
+    assert late_votes(cast(NodeClient, node), views, NOW + after) == (VOTED if asked else None)
+    assert node.asked == asked
+
+
+def test_who_follows_a_job_hears_that_finality_is_late_and_of_each_vote_and_when_that_is_over() -> None:
+    late = NOW + LATE_MS + 1
+    documents = [
+        views.job_document(view, QUORUM, now, None, voted)
+        for view, now, voted in (
+            (seen(11), NOW, None), (seen(11), late, {}), (seen(11), late, {A: 12}), (seen(12), late, None),
+        )
+    ]  # fmt: skip
+    told = [_lasting(document) for document in documents]
+    assert all(one != other for one, other in pairwise(told))
+    assert _lasting(documents[-1]) == _lasting(views.job_document(seen(12), QUORUM, late + 60_000))
