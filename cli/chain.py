@@ -87,7 +87,7 @@ def log(tail: int, follow: bool, data: str, node: str | None) -> None:
 
 @chain.command()
 @click.option("--add", callback=node_urls, metavar="URL", help="Connect with this node as well, also after a restart.")
-@click.option("--remove", callback=node_urls, metavar="URL", help="Forget this address, and end a connection with it.")
+@click.option("--remove", callback=node_urls, metavar="URL", help="Forget this address until another node tells of it.")
 @click.option("--forgive", metavar="WHO", help="Listen again to this address, or to all of this host.")
 @targets.data_option
 @targets.node_option
@@ -98,6 +98,10 @@ def peers(
     """List the nodes that the node is connected with, and those it refuses.
 
     To change something takes the token in the node's own data folder, which only its owner can read.
+
+    --remove ends a connection and keeps nobody away: nodes tell each other of addresses, so this one is back as soon as
+    another node names it, and the node itself may connect. Nodes are refused for breaking the protocol alone, for ten
+    minutes; to keep one away, have a firewall drop its host in both directions.
 
     \b
     assay chain peers
@@ -110,6 +114,11 @@ def peers(
         client.add_peer(add, targets.operator_token(data))
     if remove is not None:
         client.remove_peer(remove, targets.operator_token(data))
+        click.echo(
+            f"{remove} is forgotten until another node tells of it, or it connects itself; to keep it away, have a "
+            "firewall drop its host",
+            err=True,
+        )
     if forgive is not None:
         client.forgive_peer(forgive, targets.operator_token(data))
     answer = client.peers()
