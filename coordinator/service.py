@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from chain.client import NodeClient
 from chain.keys import Key
 from chain.wallets import Wallets
+from coordinator import network
 from coordinator.app import create_app
 from coordinator.broker import Broker
 from coordinator.context import Services
@@ -114,6 +115,7 @@ def assemble(settings: Settings, outbox: Outbox, stop: threading.Event, broker: 
         "outbox": lambda: ledger.run(follower, stop),
         "predictors": lambda: predictors.run(stop),
         "readiness": lambda: readiness.run(stop),
+        "network": lambda: network.tell(node, settings.folder / "genesis", stop),
     }
     if broker is not None:
         dispatcher = Dispatcher(node, follower, broker)
