@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from chain.params import NETWORKS, Genesis
 from chain.wallets import Wallets
 from cli import network as networks
 from cli.main import cli
+from runtime.settings import DEFAULT
 
 ADDRESSES = [Key(bytes([number]) * 32).address for number in range(1, 4)]
 NAMED = [f"--validator=org-{number}={address}" for number, address in enumerate(ADDRESSES)]
@@ -31,6 +33,16 @@ def init(tmp_path: Path) -> Any:
         return done.exit_code, done.output
 
     return run
+
+
+def test_the_folders_with_keys_that_the_pages_make_are_kept_out_of_the_repository() -> None:
+    """The pages have them made where the repository is, and a `git add .` must not take keys and passwords along."""
+    root = Path(__file__).parents[2]
+    ignored = (root / ".gitignore").read_text().splitlines()
+    made = {str(option.default) for option in networks.init.params if option.name == "out"} | {str(DEFAULT)}
+    for page in [root / "README.md", *(root / "docs").glob("*.md")]:
+        made |= set(re.findall(r"assay network init --validators [^`\n]*--out ([^ `\n]+)", page.read_text()))
+    assert not [folder for folder in sorted(made) if f"{folder}/" not in ignored]
 
 
 def genesis(tmp_path: Path, out: str = "net") -> Genesis:
