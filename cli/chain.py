@@ -132,7 +132,7 @@ def peers(
         found.append(table(("peer", "height", "head", "final", "reachable"), rows))
         connected = {each["url"] for each in answer["peers"]} | {each["peer"] for each in answer["peers"]}
         missing = [
-            (each["url"], each["failures"], each["reason"])
+            (each["url"], each["failures"], each["reason"] or ("" if each["failures"] else "not tried yet"))
             for each in answer["addresses"]
             if each["url"] not in connected
         ]

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from cli.targets import NODE_URL, service_url
 from ipfs import is_kubo
 from learning import slim
 from runtime import guard, logs, settings, signals
@@ -23,7 +24,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 data_option = click.option(
     "--data", default=str(settings.DEFAULT), show_default=True, help="Folder for keys, caches and databases."
 )
-node_option = click.option("--node", "node_url", default="http://127.0.0.1:7001", show_default=True, help="The node.")
+node_option = click.option(
+    "--node", "node_url", default=NODE_URL, show_default=True, callback=service_url, help="The node."
+)
 store_option = click.option(
     "--store", help="Kubo's address (/ip4/127.0.0.1/tcp/5001) or a folder [default: DATA/store]."
 )
@@ -106,8 +109,8 @@ def node(
     guard.watch_parent()
     logs.configure("node", log_level)
     from chain.node import running
-    from chain.params import Genesis
     from chain.wallets import Wallets
+    from cli.reading import read_genesis
 
     folder = settings.DataFolder(data)
     path = Path(genesis) if genesis else folder.genesis
@@ -120,7 +123,7 @@ def node(
             folder.path,
             host,
             port,
-            genesis=Genesis.from_json(path.read_text()) if path.exists() else None,
+            genesis=read_genesis(path) if path.exists() else None,
             miner=Wallets(folder.wallets).ensure(wallet).address,
             stop=signals.stop_event(),
             on_ready=lambda port: told.enter_context(announced(folder, "node", {"node": url_of(host, port)})),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -25,8 +26,26 @@ NODE_URL = "http://127.0.0.1:7001"
 data_option = click.option(
     "--data", default=str(DEFAULT), show_default=True, help="Data folder of the fleet, or the node, to talk to."
 )
-url_option = click.option("--url", envvar="ASSAY_URL", help="A coordinator's URL, instead of a data folder.")
-node_option = click.option("--node", envvar="ASSAY_NODE", help="A node's URL, instead of a data folder.")
+
+
+def service_url(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """The address of a service, its own or a proxy's before it."""
+    try:
+        parts = urlsplit(given or NODE_URL)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # an unfinished [::1], a port beyond 65535
+        good = False
+    if not good:
+        raise click.BadParameter(f"expected http://HOST:PORT, came {given!r}")
+    return given
+
+
+url_option = click.option(
+    "--url", envvar="ASSAY_URL", callback=service_url, help="A coordinator's URL, instead of a data folder."
+)
+node_option = click.option(
+    "--node", envvar="ASSAY_NODE", callback=service_url, help="A node's URL, instead of a data folder."
+)
 store_option = click.option(
     "--store", envvar="ASSAY_STORE", help="Kubo's address or a store's folder, instead of a data folder."
 )

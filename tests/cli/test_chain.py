@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,3 +57,19 @@ def test_the_help_says_so_too(assay: Callable[..., Any]) -> None:
     told = " ".join(assay("chain", "peers", "--help").out.split())
     assert "keeps nobody away" in told
     assert "firewall" in told
+
+
+def test_an_address_without_a_connection_says_why_or_that_it_was_not_tried(
+    assay: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [
+        {"url": "http://192.0.2.7:7001", "trusted": True, "failures": 0, "reason": ""},
+        {"url": "http://192.0.2.8:7001", "trusted": True, "failures": 3, "reason": "connection refused"},
+    ]
+    answer = {"url": "", "peers": [], "addresses": known, "discouraged": []}
+    monkeypatch.setattr(targets, "node", lambda *_: SimpleNamespace(peers=lambda: answer))
+    lines = assay("chain", "peers").out.splitlines()
+    assert [line.split(maxsplit=2) for line in lines[-2:]] == [
+        ["http://192.0.2.7:7001", "0", "not tried yet"],
+        ["http://192.0.2.8:7001", "3", "connection refused"],
+    ]
