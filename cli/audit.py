@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from chain.params import Genesis
 from cli import targets
 from cli.output import json_option, short
+from cli.reading import read_genesis
 from runtime import numeric
 from runtime.settings import DataFolder
 
@@ -51,7 +51,7 @@ def audit(which: str, genesis: str | None, data: str, node: str | None, store: s
     if version and not version.isdecimal():
         raise click.UsageError(f"{which!r}: expected MODEL or MODEL@NUMBER, for example iris@1")
     number = int(version) if version else None
-    known = Genesis.from_json(Path(genesis).read_text()) if genesis else None
+    known = read_genesis(genesis) if genesis else None
     content = targets.store(data, store)
     try:
         with console.status("checking the chain") as status, _cache(data) as cache:

@@ -17,6 +17,7 @@ from chain.params import NETWORKS, Genesis
 from chain.schema import Address, Hash, from_object
 from chain.state import ValidatorSet
 from cli.output import emit, json_option, micro
+from cli.reading import read_genesis, reading, whole
 from runtime import strict_json
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -94,9 +95,9 @@ def version_of(which: str) -> tuple[str, int | None]:
 
 def _read(path: Path) -> Certificate:
     """Either form of a certificate."""
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    return Certificate.from_json(data) if data.lstrip()[:1] == b"{" else Certificate.from_bytes(data)
+    data = whole(path, MAX_BYTES)
+    with reading(path, "an adoption certificate, in JSON or DAG-CBOR"):
+        return Certificate.from_json(data) if data.lstrip()[:1] == b"{" else Certificate.from_bytes(data)
 
 
 def _known(text: str, found: Certificate) -> tuple[list[ValidatorSet], Hash | None]:
@@ -116,7 +117,7 @@ def _known(text: str, found: Certificate) -> tuple[list[ValidatorSet], Hash | No
     except ValueError as error:
         raise ValueError(f"{path}: expected JSON with validators, found something else ({error})") from error
     if isinstance(document, dict) and "balances" in document:
-        chain = _chain_of(Genesis.from_json(path.read_bytes()))
+        chain = _chain_of(read_genesis(path))
         return [chain.head.state.validators], chain.genesis_id
     try:
         sets = [_set(each) for each in (document if isinstance(document, list) else [document])]
@@ -151,7 +152,7 @@ def _network(text: str) -> Hash:
     path = Path(text)
     if not path.is_file():
         raise ValueError(f"--genesis {text}: expected a genesis file or a hash of 64 lowercase hexadecimal digits")
-    return _chain_of(Genesis.from_json(path.read_bytes())).genesis_id
+    return _chain_of(read_genesis(path)).genesis_id
 
 
 def _chain_of(genesis: Genesis) -> Blockchain:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from chain.client import NodeClient
 from chain.params import DEVELOPMENT, Genesis
 from chain.wallets import Wallets
+from cli.reading import read_genesis
 from runtime import broker as brokers
 from runtime import numeric, serving
 from runtime.files import atomic_write
@@ -77,7 +78,7 @@ def prepare(options: FleetOptions) -> Genesis:
     addresses = {name: wallets.ensure(name).address for name in [*names, *others]}
     path = options.data.genesis
     if path.exists():
-        return Genesis.from_json(path.read_text())
+        return read_genesis(path)
     genesis = Genesis(
         network=DEVELOPMENT.name,
         time=int(time.time() * 1000),

@@ -9,7 +9,6 @@ import click
 
 from chain.admission import MAX_BYTES, AdmissionRefused, Proposal, propose
 from chain.client import NodeRefused
-from chain.errors import InvalidEncoding
 from chain.keys import Key
 from chain.schema import Address, to_object
 from chain.state import ValidatorSet
@@ -17,6 +16,7 @@ from chain.state.membership import Membership
 from chain.wallets import Wallets
 from cli import targets
 from cli.output import emit, json_option, table
+from cli.reading import reading, whole
 from runtime.files import atomic_write
 from runtime.settings import DataFolder
 
@@ -208,12 +208,8 @@ def _write(
 
 
 def _read(path: str) -> Proposal:
-    with Path(path).open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    try:
-        return Proposal.from_json(content)
-    except InvalidEncoding as error:
-        raise click.ClickException(f"{path} is no file of `assay validators admit` or `remove`: {error}") from error
+    with reading(path, "a change as `assay validators admit` or `remove` wrote it, and members signed it"):
+        return Proposal.from_json(whole(path, MAX_BYTES))
 
 
 def _document(proposal: Proposal) -> dict[str, Any]:

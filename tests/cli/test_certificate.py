@@ -151,7 +151,22 @@ def test_a_changed_one_is_refused(run: Any) -> None:
 def test_what_is_no_certificate_is_said_to_be_none(run: Any, data: bytes) -> None:
     status, _, err = run(data, "--validators", ADDRESSES)
     assert status == 1
-    assert "expected" in err
+    assert "certificate: expected an adoption certificate, in JSON or DAG-CBOR, found another" in err
+    assert "get a whole copy of it from whoever made it" in err
+    assert "Encode it again" not in err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"\xff", b"{}", b"[1", json.dumps({"balances": {}}).encode(), made().to_json()]
+)
+def test_what_is_no_genesis_is_said_to_be_none(run: Any, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "genesis.json"
+    path.write_bytes(content)
+    status, _, err = run(made(), "--validators", ADDRESSES, "--genesis", str(path))
+    assert status == 1
+    assert f"{path}: expected a genesis file, as `assay network init` writes it, found another" in err
+    assert "get a whole copy of it" in err
+    assert "Encode it again" not in err
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", "{}", '{"serial": 0, "members": [], "weights": []}', "[[]]",

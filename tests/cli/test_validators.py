@@ -179,8 +179,16 @@ def test_files_that_are_none_and_wallets_that_may_not(members: Running, tmp_path
     members.json("validators", "admit", "newcomer", "--out", file)
     assert "--force" in members.refusal("validators", "admit", "newcomer", "--out", file)
     members.json("validators", "admit", "newcomer", "--out", file, "--force")
-    file.write_text("{}")
-    assert "no file of" in members.refusal("validators", "submit", file)
+    change = json.loads(file.read_text())
+    stranger = "0x" + "ab" * 20
+    forged = {**change, "signatures": [{"validator": stranger, "signature": Key(b"\x07" * 32).sign(b"\x07" * 32)}]}
+    for content in ({}, forged):
+        file.write_text(json.dumps(content))
+        said = members.refusal("validators", "submit", file)
+        assert f"{file}: expected a change as `assay validators admit`" in said
+        assert "get a whole copy of it from whoever made it" in said
+        assert "Encode it again" not in said
+        assert "Sign the body" not in said
     assert "address" in members.refusal("validators", "remove", "0x12")
     assert "an admitted validator" in members.refusal("validators", "remove", "newcomer")
 
