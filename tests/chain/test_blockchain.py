@@ -306,6 +306,17 @@ class TestForkChoice:
             side = extend(chain, side, time=START + 200 + n)
         assert chain.head is last
 
+    def test_a_block_stays_final_when_the_one_that_counted_the_votes_is_undone(self, chain):
+        last, final = finalise(chain, chain.head), chain.final
+        justifying = chain.entry(last.parent)
+        other = extend(chain, justifying, time=START + 300)
+        assert chain.finality(other)[2] < final.height
+        counted = extend(chain, other, votes(chain, justifying), time=START + 301)
+        higher = extend(chain, counted, time=START + 302)
+        assert chain.head is higher
+        assert chain.finality(higher)[2] == final.height == 1
+        assert chain.final is final
+
     def test_two_final_branches_stop_the_node(self, chain):
         other, blocks = Blockchain(GENESIS, EASY), list[Block]()
         other.add = lambda block, now: (blocks.append(block), Blockchain.add(other, block, now))[1]
