@@ -26,7 +26,12 @@ def chain() -> None:
 @targets.node_option
 @json_option
 def status(data: str, node: str | None, as_json: bool) -> None:
-    """Height, head, what is justified and final, what is pending."""
+    """Height, head, what is justified and final, what is pending.
+
+    \b
+    assay chain status
+    assay chain status --node http://127.0.0.1:7001
+    """
     answer = targets.node(data, node).chain()
     votes = answer["pending_votes"]
 
@@ -77,7 +82,12 @@ def block(which: str | None, limit: int, data: str, node: str | None, as_json: b
 @targets.data_option
 @targets.node_option
 def log(tail: int, follow: bool, data: str, node: str | None) -> None:
-    """Print blockchain.log's last lines."""
+    """Print blockchain.log's last lines.
+
+    \b
+    assay chain log --tail 50
+    assay chain log --follow
+    """
     client = targets.node(data, node)
     lines = client.log(signals.stop_event(), tail)
     there = min(tail, client.events().next)  # events are numbered from 1, and each is one line

@@ -81,7 +81,12 @@ def register(cid: str, name: str, target: str, task: str | None, data: str, url:
 @targets.url_option
 @json_option
 def list_(data: str, url: str | None, as_json: bool) -> None:
-    """List registered datasets."""
+    """List registered datasets.
+
+    \b
+    assay dataset list
+    assay dataset list --url http://127.0.0.1:5000 --json
+    """
     with targets.coordinator(data, url) as client:
         found = client.datasets()
     rows = [(d["name"], d["rows"], d["task"], d["target"], d["cid"]) for d in found]

@@ -21,7 +21,11 @@ def job() -> None:
 @targets.url_option
 @json_option
 def list_(state: str | None, data: str, url: str | None, as_json: bool) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    \b
+    assay job list --state open
+    """
     with targets.coordinator(data, url) as client:
         found = client.jobs(state)
     rows = [
@@ -38,7 +42,11 @@ def list_(state: str | None, data: str, url: str | None, as_json: bool) -> None:
 @targets.url_option
 @json_option
 def show(job_id: str, data: str, url: str | None, as_json: bool) -> None:
-    """Show a job: partitions, candidate, votes with their reasons, and what it waits for."""
+    """Show a job: partitions, candidate, votes with their reasons, and what it waits for.
+
+    \b
+    assay job show bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua
+    """
     with targets.coordinator(data, url) as client:
         document = client.job(job_id)
 
@@ -59,7 +67,11 @@ def show(job_id: str, data: str, url: str | None, as_json: bool) -> None:
 @targets.url_option
 @json_option
 def watch(job_id: str, data: str, url: str | None, as_json: bool) -> None:
-    """Watch a job until its end is final. Exit status 0 when its model was adopted."""
+    """Watch a job until its end is final. Exit status 0 when its model was adopted.
+
+    \b
+    assay job watch bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua
+    """
     with targets.coordinator(data, url) as client:
         finish(live.watch(client.watch(job_id), Console(stderr=as_json)), as_json)
 
@@ -70,7 +82,11 @@ def watch(job_id: str, data: str, url: str | None, as_json: bool) -> None:
 @targets.url_option
 @json_option
 def cancel(job_id: str, data: str, url: str | None, as_json: bool) -> None:
-    """Cancel a job that has no candidate yet."""
+    """Cancel a job that has no candidate yet.
+
+    \b
+    assay job cancel bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua
+    """
     with targets.coordinator(data, url) as client:
         answer = client.cancel(job_id)
     emit(answer, as_json, lambda: f"cancelling: transaction {answer['transaction']} is {answer['status']}")

@@ -29,7 +29,11 @@ def model() -> None:
 @targets.url_option
 @json_option
 def list_(data: str, url: str | None, as_json: bool) -> None:
-    """List registered models with the version in service."""
+    """List registered models with the version in service.
+
+    \b
+    assay model list
+    """
     with targets.coordinator(data, url) as client:
         found = client.models()
     rows = []
@@ -48,7 +52,11 @@ def list_(data: str, url: str | None, as_json: bool) -> None:
 @targets.url_option
 @json_option
 def show(name: str, data: str, url: str | None, as_json: bool) -> None:
-    """Show a model: its policy and its versions."""
+    """Show a model: its policy and its versions.
+
+    \b
+    assay model show iris
+    """
     with targets.coordinator(data, url) as client:
         found, versions = client.model(name), client.versions(name)
     rows = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 import click
 
 from chain.client import NodeClient
+from chain.errors import WalletError
 from chain.schema import Address
 from chain.wallets import Wallets
 from coordinator.client import DEFAULT_URL, Client
@@ -25,6 +26,10 @@ NODE_URL = "http://127.0.0.1:7001"
 
 data_option = click.option(
     "--data", default=str(DEFAULT), show_default=True, help="Data folder of the fleet, or the node, to talk to."
+)
+#: For commands that talk to nobody.
+wallets_option = click.option(
+    "--data", default=str(DEFAULT), show_default=True, help="Data folder whose wallets are meant."
 )
 
 
@@ -49,6 +54,15 @@ node_option = click.option(
 store_option = click.option(
     "--store", envvar="ASSAY_STORE", help="Kubo's address or a store's folder, instead of a data folder."
 )
+
+
+class NoWallet(WalletError):  # noqa: N818 - as the ledger's other refusals
+    """A wallet was named, and an address would have done."""
+
+    advice: ClassVar[str] = (
+        "Check the wallet's name and the folder (--data), or give its address: "
+        "`assay validators list` shows those of validators."
+    )
 
 
 def coordinator(data: str, url: str | None) -> Client:
@@ -80,7 +94,10 @@ def operator_token(data: str) -> str:
 def address(data: str, who: str) -> Address:
     """An address as it is, or that of a named wallet. Raises click.UsageError and WalletError."""
     if not who.startswith(("0x", "0X")):
-        return Wallets(DataFolder(data).wallets).address(who)
+        try:
+            return Wallets(DataFolder(data).wallets).address(who)
+        except WalletError as error:
+            raise NoWallet(error.expected, error.found, error.where) from error
     if not re.fullmatch("0[xX][0-9a-fA-F]{40}", who):
         raise click.UsageError(f"{who!r}: expected an address, 0x and 40 hexadecimal digits, or a wallet's name")
     return Address(who.lower())

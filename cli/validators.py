@@ -98,7 +98,7 @@ def remove(
 @validators.command()
 @click.argument("path", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
 @click.option("--wallet", required=True, help="The member's wallet.")
-@targets.data_option
+@targets.wallets_option
 @json_option
 def sign(path: str, wallet: str, data: str, as_json: bool) -> None:
     """Add a member's signature to FILE, after showing what is signed. Talks to nobody.
@@ -113,7 +113,14 @@ def sign(path: str, wallet: str, data: str, as_json: bool) -> None:
     emit(
         {**_document(proposal), "signer": key.address, "file": path},
         as_json,
-        lambda: f"{proposal.summary}\nnetwork     {proposal.genesis}\nsigned by   {', '.join(proposal.signers)}",
+        lambda: "\n".join(
+            [
+                proposal.summary,
+                f"network     {proposal.genesis}",
+                f"signed by   {', '.join(proposal.signers)}",
+                "Not checked here: whether they are members (`assay validators list`); others' do not count.",
+            ]
+        ),
     )
 
 

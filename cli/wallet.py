@@ -21,19 +21,27 @@ def wallet() -> None:
 
 @wallet.command()
 @click.argument("name")
-@targets.data_option
+@targets.wallets_option
 @json_option
 def new(name: str, data: str, as_json: bool) -> None:
-    """Make a wallet: a new key under a name."""
+    """Make a wallet: a new key under a name.
+
+    \b
+    assay wallet new alice
+    """
     address = Wallets(DataFolder(data).wallets).create(name).address
     emit({"name": name, "address": address}, as_json, lambda: f"{name}  {address}")
 
 
 @wallet.command(name="list")
-@targets.data_option
+@targets.wallets_option
 @json_option
 def list_(data: str, as_json: bool) -> None:
-    """List the wallets of the data folder."""
+    """List the wallets of the data folder.
+
+    \b
+    assay wallet list
+    """
     found = Wallets(DataFolder(data).wallets).addresses()
     rows = list(found.items())
     human = table(("name", "address"), rows, f"no wallets in {data}; `assay wallet new` makes one")
@@ -46,7 +54,12 @@ def list_(data: str, as_json: bool) -> None:
 @targets.node_option
 @json_option
 def balance(who: str, data: str, node: str | None, as_json: bool) -> None:
-    """Show what a wallet, or an address, owns."""
+    """Show what a wallet, or an address, owns.
+
+    \b
+    assay wallet balance alice
+    assay wallet balance 0x7e5f4552091a69125d5dfcb7b8c2659029395bdf
+    """
     address = targets.address(data, who)
     client = targets.node(data, node)
     account, escrowed = client.account(address), client.escrowed(address)

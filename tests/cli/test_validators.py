@@ -191,6 +191,11 @@ def test_files_that_are_none_and_wallets_that_may_not(members: Running, tmp_path
         assert "Sign the body" not in said
     assert "address" in members.refusal("validators", "remove", "0x12")
     assert "an admitted validator" in members.refusal("validators", "remove", "newcomer")
+    said = members.refusal("validators", "remove", "lab-three")
+    assert "or give its address: `assay validators list`" in said
+    members.json("validators", "admit", "newcomer", "--out", file, "--force")
+    signed = members.assay("validators", "sign", file, "--wallet", "node", node=False).output
+    assert "Not checked here: whether they are members" in signed
 
 
 @pytest.mark.parametrize(
