@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -82,7 +83,15 @@ def init(
     assay network init --validators 2 --host validator-1=a.example --host validator-2=b.example
     """
     if not named and count is None:
-        preset, named, count, balances, note = _ask(preset, balances, note)
+        try:
+            preset, named, count, balances, note = _ask(preset, balances, note)
+        except click.Abort:
+            if sys.stdin.isatty():
+                raise
+            raise click.UsageError(
+                "expected answers, and nobody is there to give them: say who votes first with --validators COUNT, or "
+                "with --validator NAME=ADDRESS for each"
+            ) from None
     params = NETWORKS[preset or CONSORTIUM.name]
     folder = Path(out)
     path = folder / GENESIS
@@ -231,7 +240,7 @@ def _steps(members: list[Member], path: Path, places: dict[str, tuple[str, int]]
         if member.name not in places:
             continue
         host, port = places[member.name]
-        where = f"--data {member.folder or 'DATA'}" + ("" if member.folder else f" --genesis {path.name}")
+        where = f"--data {member.folder or 'DATA'}" + ("" if member.folder else f" --genesis {path}")
         peers = "".join(f" --peers {url}" for name, url in urls.items() if name != member.name)
         listens = "" if host == LOOPBACK else f" --host 0.0.0.0 --advertise {urls[member.name]}"
         steps.append(f"assay node {where} --port {port}{listens}{peers}")
@@ -240,7 +249,7 @@ def _steps(members: list[Member], path: Path, places: dict[str, tuple[str, int]]
         service = service or here
     if any(member.name not in places for member in members):
         steps += [
-            f"assay node --data DATA --genesis {path.name} --port {first} --host 0.0.0.0 "
+            f"assay node --data DATA --genesis {path} --port {first} --host 0.0.0.0 "
             f"--advertise http://HERE:{first} --peers http://ANOTHER:{first}",
             f"assay validator --data DATA --node http://{LOOPBACK}:{first} --store {STORE} --name NAME",
         ]
@@ -263,9 +272,10 @@ def _tell(
         lines.append(
             f"Nobody but the validators can send anything: others need {params.minimum_balance} (--balance WHO=AMOUNT)."
         )
-    lines += ["", f"Give {path.name} to every organisation, and compare the genesis with them by another way."]
+    lines += ["", f"Give {path} to every organisation, and compare the genesis with them by another way."]
     if apart:
-        lines.append("Each one keeps its key in DATA/wallets/NAME.json; HERE and ANOTHER: hosts of nodes.")
+        strange = "; HERE and ANOTHER: hosts of nodes" if any("HERE" in step for step in steps) else ""
+        lines.append(f"Each one keeps its key in DATA/wallets/NAME.json{strange}.")
     lines += ["Each one runs a node and a validator; who trains, workers; who opens jobs, a coordinator:", ""]
     lines += [f"  {step}" for step in steps]
     look = next((f" --data {member.folder}" for member in members if member.folder), "")

@@ -83,9 +83,10 @@ def test_answers_do_as_well(init: Any, tmp_path: Path) -> None:
     assert genesis(tmp_path, "staked").balances[0][1] == 50
 
 
-def test_commands_for_everybody_are_printed(init: Any) -> None:
+def test_commands_for_everybody_are_printed(init: Any, tmp_path: Path) -> None:
     _, output = init("--validators", "2", NAMED[0])
-    assert "assay node --data DATA --genesis genesis.json" in output
+    assert f"assay node --data DATA --genesis {tmp_path / 'net' / 'genesis.json'}" in output
+    assert "HERE and ANOTHER: hosts of nodes" in output
     assert "--port 7002 --peers http://127.0.0.1:7001" in output
 
 
@@ -107,6 +108,15 @@ def test_of_keys_made_elsewhere_the_hosts_may_be_known(init: Any) -> None:
     _, output = init(*NAMED[:2], "--host", "org-0=a.example")
     assert "--port 7001 --host 0.0.0.0 --advertise http://a.example:7001" in output
     assert "--advertise http://HERE:7001 --peers http://ANOTHER:7001" in output, "the other one's is not"
+    _, output = init(*NAMED[:2], "--host", "a.example", out="known")
+    assert "HERE" not in output, "all hosts are named"
+
+
+def test_without_a_terminal_it_says_which_options_answer(init: Any, tmp_path: Path) -> None:
+    status, output = init(answers="")
+    assert status == 2
+    assert "--validators COUNT, or with --validator NAME=ADDRESS" in output
+    assert not (tmp_path / "net").exists()
 
 
 def test_the_printed_commands_exist(init: Any) -> None:
