@@ -6,6 +6,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -350,3 +352,12 @@ def test_examples_use_what_exists(name: str) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert module.main.__doc__
+
+
+def test_the_example_says_what_is_missing_and_what_its_options_are(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "own_transaction.py")]
+    told = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--wallet NAME" in told
+    done = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("Error: expected an existing wallet")

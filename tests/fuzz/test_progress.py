@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.fuzz import decoders
 from tests.fuzz.progress import NOTED, ROOT, Progress, Taken, forget, of_decoder
 
+LIST = f"{sys.executable} -m tests.fuzz list | true; exit ${{PIPESTATUS[0]}}"
 PART = "node GET /blocks/<name>"
 
 
@@ -71,3 +74,8 @@ def test_a_decoder_begins_anew_when_its_module_changes_or_one_that_it_imports(mo
         changed = ROOT / name
         monkeypatch.setattr(Path, "read_bytes", lambda path, it=changed: read(path) + b"#" * (path == it))
         assert (code() == before) is same, name
+
+
+def test_a_reader_of_the_list_that_went_away_is_no_error() -> None:
+    done = subprocess.run(["bash", "-c", LIST], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
