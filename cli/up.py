@@ -8,15 +8,13 @@ from pathlib import Path
 import click
 
 from cli.fleet import FleetOptions, check_ports, free_ports, prepare, running, welcome_newcomers
-from cli.services import broker_url
+from cli.services import PORTS, broker_url
 from coordinator.client import Client, CoordinatorUnavailable
 from runtime import settings, signals
-from runtime.serving import MAX_PORT
 from runtime.supervisor import Supervisor
 
 PORT = 5000
 NODE_PORT = 7001
-PORTS = click.IntRange(1, MAX_PORT)
 #: Seconds between two looks at whether jobs can run yet.
 LOOK = 0.1
 

@@ -94,7 +94,7 @@ def test_a_group_and_its_help_load_no_learning_library() -> None:
         (["worker", "--node", "ftp://a:1"], "expected http://HOST:PORT"),
         (["node", "--port", "80000"], "0<=x<=65535"),
         (["coordinator", "--port", "80000"], "0<=x<=65535"),
-        (["up", "--node-port", "80000"], "1<=x<=65535"),
+        (["up", "--node-port", "80000"], "0<=x<=65535"),
         (["node", "--log-level", "verbose"], "'verbose' is not one of 'debug', 'info', 'warning'"),
         (["coordinator", "--broker", "http://127.0.0.1:6379/0"], "expected a broker's URL, redis://HOST:PORT/NUMBER"),
         (["worker", "--broker", "redis://127.0.0.1:a/0"], "expected a broker's URL"),

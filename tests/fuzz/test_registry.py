@@ -18,6 +18,7 @@ _NAME = re.compile(
 _FROM_OUTSIDE = re.compile(r"\b(bytes|str|BinaryIO|Path|object|Any|Mapping|dict|list|Response)\b")
 #: What looks like a decoder and is none, or is run by one, and why.
 EXCUSED = {
+    "cli.reading.read_genesis": "a file for chain.params.Genesis.from_json, which is registered",
     "chain.answers.to_page": "run by answers/node.events",
     "chain.fields.check_of": "takes annotations of ours",
     "chain.node.peering.protocol.Peering.check": "takes a Hello that was decoded; its rules are tests/chain's",
