@@ -14,10 +14,6 @@ from cli.estimators import parse_rows
 from cli.output import emit, json_option, table
 from runtime import strict_json
 
-#: What pandas and pyarrow raise for a file of another format, or one that is damaged.
-_NO_ROWS = (ValueError, TypeError, LookupError, AttributeError, OSError, NotImplementedError, OverflowError,
-            RecursionError, MemoryError)  # fmt: skip
-
 
 @click.group()
 def model() -> None:
@@ -173,7 +169,9 @@ def _rows_of(path: Path) -> list[Any]:
 
     try:
         frame = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
-        return frame.astype(object).where(frame.notna(), None).to_dict("records")
-    except _NO_ROWS as error:
+        cells = frame.astype(object).to_numpy()
+        cells[frame.isna().to_numpy()] = None
+        return [dict(zip(frame.columns, row, strict=True)) for row in cells.tolist()]
+    except Exception as error:  # for a damaged file pandas and pyarrow raise whatever they met
         what = f"{path}: {type(error).__name__}: {error}; expected CSV with headings, Parquet, or a JSON array"
         raise click.UsageError(what.encode("utf-8", "backslashreplace").decode()) from error
