@@ -244,8 +244,6 @@ def _too_deep(data: bytes) -> bool:
             at += width
         elif width == _LONG:
             low = head & 31
-            if low > 27:
-                return False  # indefinite lengths: not DAG-CBOR
             size = 1 << (low - 24) if low > 23 else 0
             at += 1 + size
             value = int.from_bytes(data[at - size : at], "big") if size else low
@@ -254,12 +252,11 @@ def _too_deep(data: bytes) -> bool:
                 at += value
             else:
                 open_items.append(left - 1)
-                left = (value, 2 * value, 1)[major - 4]
+                left = (value, 2 * value, 1)[major - 4] + 1  # with the container itself, which is taken off below
                 if len(open_items) > MAX_DEPTH + 1:  # a link's tag is a level here, not in the value
                     return True
-                left += 1  # the container itself, which is taken off below
         else:
-            return False
+            return False  # indefinite lengths: not DAG-CBOR
         left -= 1
         while left <= 0:
             if not open_items:

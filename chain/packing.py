@@ -36,13 +36,21 @@ def pack(value: Any) -> bytes:
     return _packer(kind)(value)
 
 
-def pack_kept(value: Any) -> bytes:
-    """As pack, of a dataclass that keeps the bytes from the first time on."""
-    values = value.__dict__
-    data: bytes | None = values.get(PACKED)
-    if data is None:
-        data = values[PACKED] = pack(value)
-    return data
+def _keeping(packer: Packer) -> Packer:
+    """A packer of dataclasses that keep their bytes from the first time on."""
+
+    def pack_once(value: Any) -> bytes:
+        values = value.__dict__
+        data: bytes | None = values.get(PACKED)
+        if data is None:
+            data = values[PACKED] = packer(value)
+        return data
+
+    return pack_once
+
+
+#: As pack, of a dataclass that keeps the bytes from the first time on.
+pack_kept = _keeping(pack)
 
 
 def pack_map(items: Mapping[str, bytes]) -> bytes:
@@ -222,15 +230,7 @@ def _compile(hint: Any) -> Packer:
 def _items(kind: Any) -> Packer:
     packer = _compile(kind)
     keeps = isinstance(kind, type) and dataclasses.is_dataclass(kind)
-
-    def pack_item(item: Any) -> bytes:
-        values = item.__dict__
-        data: bytes | None = values.get(PACKED)
-        if data is None:
-            data = values[PACKED] = packer(item)
-        return data
-
-    each = pack_item if keeps else packer
+    each = _keeping(packer) if keeps else packer
 
     def pack_tuple(value: Any) -> bytes:
         if type(value) is not tuple:
