@@ -329,6 +329,11 @@ class Store:
         """Pending transactions as (milliseconds of arrival, bytes), oldest first."""
         return self._reader().execute("SELECT received, data FROM pending ORDER BY number").fetchall()
 
+    def pending_one(self, transaction: str) -> bytes | None:
+        """The bytes of a pending transaction."""
+        row = self._reader().execute("SELECT data FROM pending WHERE id = ?", (transaction,)).fetchone()
+        return None if row is None else bytes(row[0])
+
     def last_seq(self) -> int:
         """Number of the last event; 0 when there is none."""
         return int(self._reader().execute("SELECT coalesce(max(last), 0) FROM events").fetchone()[0])

@@ -83,7 +83,7 @@ def blueprint(service: Service) -> Blueprint:
         given = arguments("wait", "until")
         wait = seconds(given, "wait", MAX_WAIT)
         until = choice(given, "until", ("included", "final"))
-        standing = node.standing(identifier)
+        standing = node.shown(identifier)
         if wait and not _settled(standing, until):
             with streams().acquire():
                 standing = _wait(service, identifier, until, wait)
@@ -105,7 +105,7 @@ def _wait(service: Service, identifier: str, until: str, wait: float) -> Standin
     deadline = time.monotonic() + wait
     while True:
         seen = service.bell.count
-        standing = service.node.standing(identifier)
+        standing = service.node.shown(identifier)
         if _settled(standing, until) or not service.bell.wait(seen, deadline):
             return standing
 

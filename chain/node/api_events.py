@@ -24,13 +24,13 @@ LOOK_SECONDS = 5.0
 def blueprint(service: Service) -> Blueprint:
     """The routes."""
     routes = Blueprint("events", __name__)
-    node, store, bell = service.node, service.store, service.bell
+    node, bell = service.node, service.bell
 
     def wait_for(after: int, limit: int, wait: float) -> list[StoredEvent]:
         deadline = time.monotonic() + wait
         while True:
             seen = bell.count
-            found = store.events(after, limit)
+            found = node.events(after, limit)
             if found or not bell.wait(seen, deadline):
                 return found
 
@@ -45,7 +45,7 @@ def blueprint(service: Service) -> Blueprint:
             raise Refused(
                 400, "unknown_event", f"after: expected at most {newest}, came {after}; start over without it"
             )
-        found = store.events(after, limit) if "after" in given else []
+        found = node.events(after, limit) if "after" in given else []
         if not found and wait and "after" in given:
             with streams().acquire():
                 found = wait_for(after, limit, wait)

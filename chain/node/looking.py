@@ -7,8 +7,9 @@ from collections import OrderedDict
 from chain.blockchain import Blockchain
 from chain.blocks import Block, Header
 from chain.errors import ChainError
+from chain.happened import StoredEvent
 from chain.mempool import Mempool
-from chain.node.interface import Standing, Status
+from chain.node.interface import Standing
 from chain.node.listing import Listing
 from chain.params import Params
 from chain.store import Store
@@ -37,6 +38,14 @@ class Looking:
         """Number of the last event."""
         return self._seq
 
+    def events(self, after: int, limit: int) -> list[StoredEvent]:
+        """Up to ``limit`` events with numbers above ``after``, of which all else that is shown here knows.
+
+        A block is in the database a moment before it is the head. Who was told of it then, and looked, would find
+        the state before it, and no event would ever tell them to look again.
+        """
+        return [each for each in self._store.events(after, limit) if each.seq <= self._seq]
+
     def standing(self, transaction: str) -> Standing | None:
         """Where a transaction stands; None when this node never saw it or has forgotten it."""
         waiting = self.pool.get(transaction)
@@ -44,14 +53,27 @@ class Looking:
             return Standing("pending", signed=waiting.signed, error=waiting.held)
         place = self._store.included(transaction)
         if place is not None:
-            status: Status = "final" if place.height <= self.chain.final.height else "included"
             block = self.block(place.block)
             signed = None if block is None else block.transactions[place.position]
-            return Standing(status, place.height, place.block, signed)
+            if place.height <= self.chain.final.height:
+                return Standing("final", place.height, place.block, signed)
+            shown = self.chain.at_height(place.height)
+            if shown is None or shown.id != place.block:  # as with events: the database is a moment ahead of the head
+                return Standing("pending", signed=signed)
+            return Standing("included", place.height, place.block, signed)
         dropped = self._dropped.get(transaction)
         if dropped is not None:
             return Standing("dropped", signed=dropped[0], error=dropped[1])
         return None
+
+    def shown(self, transaction: str) -> Standing | None:
+        """:meth:`standing` for other threads than the writer: between a block that leaves the head's branch and the
+        mempool, what it held is nowhere but in the database."""
+        found = self.standing(transaction)
+        data = self._store.pending_one(transaction) if found is None else None
+        if data is None:
+            return found
+        return Standing("pending", signed=Signed.decode(data, self.params.largest_transaction))
 
     def block(self, block: int | str) -> Block | None:
         """A block by its id, or by its height on the head's branch."""

@@ -82,12 +82,13 @@ class Network:
 
     def until(self, holds: Callable[[], Any], seconds: float = 30) -> Any:
         deadline = time.monotonic() + seconds
-        for _ in self.node.follow(self.stop, wait=0.5):
-            found = holds()
-            if found:
-                return found
-            assert time.monotonic() < deadline, "it did not come to it in time"
-        raise AssertionError("stopped")
+        after = self.node.events().next
+        while not (found := holds()):
+            if time.monotonic() > deadline:
+                log = (self.folder / "blockchain.log").read_text().splitlines()[-20:]
+                pytest.fail("\n".join(["it did not come to it in time; finality:", str(self.node.finality()), *log]))
+            after = self.node.events(after, wait=0.5).next
+        return found
 
     def send(self, key: Key, payload: Any) -> Cid:
         sent = self.node.send(payload, key)
