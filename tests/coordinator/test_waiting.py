@@ -47,11 +47,25 @@ def test_where_that_is_late_it_says_who_has_not_voted(voted: dict[str, int], wei
     assert waiting["who"] == absent
 
 
+@pytest.mark.parametrize(("state", "seed"), [("adopted", Hash("ab" * 32)), ("cancelled", None)])
+def test_a_job_that_has_ended_waits_until_that_is_final(state: str, seed: Hash | None) -> None:
+    ended = a_job(state=state, seed=seed, closed=NOW + 9_000, closed_height=19, round_list=OPENED.round_list)
+    waiting = awaited(seen(18, ended), QUORUM, NOW + 9_000 + LATE_MS, {})
+    assert waiting == {
+        "what": "finality of block 19", "who": "a quorum of validators", "since": NOW + 9_000, "until": None,
+    }  # fmt: skip
+    late = awaited(seen(18, ended), QUORUM, NOW + 9_001 + LATE_MS, {A: 19, B: 18})
+    assert late is not None
+    assert late["what"].startswith("finality, which is late: 1 of 3 votes for block 19")
+    assert late["who"] == B
+    assert awaited(seen(19, ended), QUORUM, NOW + 60_000, {}) is None
+
+
 def test_a_job_without_a_seed_waits_for_that_and_one_that_is_over_for_nothing() -> None:
     waiting = awaited(seen(11, a_job(seed=None, seed_block=None)), QUORUM, NOW)
     assert waiting is not None
     assert waiting["what"] == "seed from the next block"
-    assert awaited(seen(11, a_job(state="cancelled", closed=NOW)), QUORUM, NOW) is None
+    assert awaited(seen(11, a_job(state="cancelled", closed=NOW, closed_height=11)), QUORUM, NOW) is None
 
 
 class Node:
