@@ -169,8 +169,8 @@ def _rows_of(path: Path) -> list[Any]:
 
     try:
         frame = pandas.read_parquet(path) if path.suffix == ".parquet" else pandas.read_csv(path)
-        cells = frame.astype(object).to_numpy()
-        cells[frame.isna().to_numpy()] = None
+        cells = frame.astype(object).to_numpy(copy=True)  # else it may be a view of what must not change
+        cells[frame.isna().to_numpy(dtype=bool)] = None
         return [dict(zip(frame.columns, row, strict=True)) for row in cells.tolist()]
     except Exception as error:  # for a damaged file pandas and pyarrow raise whatever they met
         what = f"{path}: {type(error).__name__}: {error}; expected CSV with headings, Parquet, or a JSON array"

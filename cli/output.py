@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from chain.client import NodeError
+from chain.database import StoreError
 from chain.errors import ChainError
-from chain.store import StoreError
 from chain.voting import VoteFileError
 from coordinator.client import ClientError
 from coordinator.settings import RefusedAddress

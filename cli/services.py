@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -18,6 +18,9 @@ from runtime import guard, logs, settings, signals
 from runtime.broker import BrokerError, checked_url
 from runtime.endpoints import announced, url_of
 from runtime.serving import MAX_PORT
+
+if TYPE_CHECKING:
+    from chain.params import Genesis
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -110,20 +113,14 @@ def node(
     logs.configure("node", log_level)
     from chain.node import running
     from chain.wallets import Wallets
-    from cli.reading import read_genesis
 
     folder = settings.DataFolder(data)
-    path = Path(genesis) if genesis else folder.genesis
-    if not path.exists() and not (folder.node / running.DATABASE).exists():
-        raise click.ClickException(
-            f"no genesis at {path}: name the network's with --genesis; `assay up` makes one for this machine"
-        )
     with contextlib.ExitStack() as told:
         running.run(
             folder.path,
             host,
             port,
-            genesis=read_genesis(path) if path.exists() else None,
+            genesis=_genesis(folder, genesis, (folder.node / running.DATABASE).exists()),
             miner=Wallets(folder.wallets).ensure(wallet).address,
             stop=signals.stop_event(),
             on_ready=lambda port: told.enter_context(announced(folder, "node", {"node": url_of(host, port)})),
@@ -131,6 +128,24 @@ def node(
             advertise=advertise,
             forget_conflict=forget_conflict,
         )
+
+
+def _genesis(folder: settings.DataFolder, named: str | None, has_chain: bool) -> Genesis | None:
+    """The genesis that a node begins with; None where its database has it, and it is not named, and what lies in the
+    folder is missing or no genesis: the node writes that file again."""
+    from cli.reading import UnreadableFile, read_genesis
+
+    path = Path(named) if named else folder.genesis
+    if not path.exists() and not has_chain:
+        raise click.ClickException(
+            f"no genesis at {path}: name the network's with --genesis; `assay up` makes one for this machine"
+        )
+    try:
+        return read_genesis(path) if path.exists() else None
+    except UnreadableFile:
+        if named or not has_chain:
+            raise
+        return None
 
 
 @click.command()

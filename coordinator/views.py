@@ -90,7 +90,7 @@ def job_document(
         "payouts": [] if payouts is None else [{"account": who, "amount": amount} for who, amount in payouts.items()],
         "version": job.version,
         "adopted": job.state == "adopted",
-        "final": view.final,
+        "final": job.closed is not None and view.final,
         "reason": job.reason,
         "opened": rfc3339(job.opened),
         "closed": _time(job.closed),

@@ -169,13 +169,12 @@ def only_one(path: Path, taken: str, otherwise: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    holder = os.getpid()
     opened = True
 
     def let_go() -> None:
         """A forked copy of the descriptor would hold the lock for as long as the child lives."""
         nonlocal opened
-        if opened and os.getpid() != holder:
+        if opened:
             opened = False
             os.close(descriptor)
 
@@ -187,8 +186,9 @@ def only_one(path: Path, taken: str, otherwise: str) -> Iterator[None]:
             raise FolderInUseError(f"{taken} (process {by}): stop it, or {otherwise}") from None
         os.register_at_fork(after_in_child=let_go)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        opened = False
-        os.close(descriptor)
+        if opened:  # a forked child has let go: the number may be another file's there
+            opened = False
+            os.close(descriptor)

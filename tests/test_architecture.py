@@ -63,7 +63,7 @@ def test_the_modules_of_the_core_exist(module):
 def test_every_module_of_the_chain_is_in_the_core_or_known_for_its_io():
     core = _core()
     of_the_client = ("chain.client", "chain.transport", "chain.answers")
-    outside = ("chain", "chain.store", *of_the_client, "chain.voting", "chain.wallets", "chain.node")
+    outside = ("chain", "chain.store", "chain.database", *of_the_client, "chain.voting", "chain.wallets", "chain.node")
     unknown = [
         module
         for module in map(_module, _sources("chain"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -24,8 +25,9 @@ LONGEST_REMIND = 600.0
 class Contact:
     """Whether the node does what a validator's threads ask of it; shared by them.
 
-    The first failure is a warning, others in a row are reminders, further and further apart; when nothing that any
-    thread asks fails any more, the log says that too.
+    The first failure is a warning, and so is one of another kind (away, or refusing) that has not been met for a while;
+    others in a row are reminders, further and further apart; when nothing that any thread asks fails any more, the log
+    says that too.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,20 +35,25 @@ class Contact:
         self._lock = threading.Lock()
         #: Failures in a row of each activity that fails now.
         self._failing: dict[str, int] = {}
+        #: When each kind of failure was met last, since something fails.
+        self._met: dict[str, float] = {}
         self._since = self._remind_at = self._remind_after = 0.0
 
     def lost(self, activity: str, error: NodeError) -> float:
         """`activity` could not be done; seconds after which to try again."""
         with self._lock:
-            now = self._clock()
+            now, kind = self._clock(), _said(error)
             if not self._failing:
-                self._since, self._remind_after = now, REMIND
-                self._remind_at = now + REMIND
-                log.warning(_said(error), error=str(error), activity=activity)
+                self._since = now
+            new = now - self._met.get(kind, -math.inf) >= REMIND
+            self._met[kind] = now
+            if new:
+                self._remind_after, self._remind_at = REMIND, now + REMIND
+                log.warning(kind, error=str(error), activity=activity)
             elif now >= self._remind_at:
                 self._remind_after = min(2 * self._remind_after, LONGEST_REMIND)
                 self._remind_at = now + self._remind_after
-                log.warning(f"still: {_said(error)}", error=str(error), seconds=round(now - self._since))
+                log.warning(f"still: {kind}", error=str(error), seconds=round(now - self._since))
             times = self._failing[activity] = self._failing.get(activity, 0) + 1
         return min(RETRY * 2.0 ** min(times - 1, 16), LONGEST_RETRY)
 
@@ -54,6 +61,7 @@ class Contact:
         """`activity` was done."""
         with self._lock:
             if self._failing.pop(activity, None) is not None and not self._failing:
+                self._met.clear()
                 log.info("the node answers again", away=round(self._clock() - self._since, 1))
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chain.making import FORMAT, Made, Recipe, cache_folder, made, write_folder
-from chain.store import SCHEMA_VERSION
+from chain.database import SCHEMA_VERSION
 from runtime.settings import free_port
 
 #: Seconds that a node may take to answer.

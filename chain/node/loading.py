@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from chain.blockchain import Blockchain
 from chain.blocks import Block, Header
+from chain.database import StoreError
 from chain.params import Genesis, Params
 from chain.schema import Hash
 from chain.state import State
-from chain.store import Store, StoredBlock, StoreError
+from chain.store import Store, StoredBlock
 from chain.tree import Entry
 from chain.work import window, window_size
 

@@ -26,6 +26,7 @@ class Looking:
     listing: Listing
     _store: Store
     _dropped: OrderedDict[str, tuple[Signed, ChainError]]
+    _gone: list[str]
     _seq: int
 
     @property
@@ -44,7 +45,8 @@ class Looking:
         A block is in the database a moment before it is the head. Who was told of it then, and looked, would find
         the state before it, and no event would ever tell them to look again.
         """
-        return [each for each in self._store.events(after, limit) if each.seq <= self._seq]
+        newest = self._seq  # once: it may grow meanwhile, and what was left out would never be told
+        return [each for each in self._store.events(after, limit) if each.seq <= newest]
 
     def standing(self, transaction: str) -> Standing | None:
         """Where a transaction stands; None when this node never saw it or has forgotten it."""
@@ -70,9 +72,11 @@ class Looking:
         """:meth:`standing` for other threads than the writer: between a block that leaves the head's branch and the
         mempool, what it held is nowhere but in the database."""
         found = self.standing(transaction)
-        data = self._store.pending_one(transaction) if found is None else None
-        if data is None:
+        if found is not None or transaction in self._gone:
             return found
+        data = self._store.pending_one(transaction)
+        if data is None:
+            return None
         return Standing("pending", signed=Signed.decode(data, self.params.largest_transaction))
 
     def block(self, block: int | str) -> Block | None:
@@ -82,7 +86,7 @@ class Looking:
 
     def block_bytes(self, block: int | str) -> bytes | None:
         """``Block.encode()`` of :meth:`block`."""
-        identifier = self._store.branch_at(block) if isinstance(block, int) else block
+        identifier = self.branch_at(block) if isinstance(block, int) else block
         stored = None if identifier is None else self._store.block(identifier)
         return None if stored is None else stored.data
 
@@ -108,8 +112,10 @@ class Looking:
     def branch_at(self, height: int) -> str | None:
         """Id of the block at this height of the head's branch."""
         entry = self.chain.at_height(height)
-        return self._store.branch_at(height) if entry is None else entry.id
+        if entry is not None:
+            return entry.id
+        return self._store.branch_at(height) if height <= self.head.height else None
 
     def on_branch(self, block: str, height: int) -> bool:
         """Whether the block is on the head's branch."""
-        return self._store.branch_at(height) == block
+        return self.branch_at(height) == block

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from chain.database import StoreError
 from chain.errors import ConflictingFinality, InvalidEncoding
 from chain.node import remembering
 from chain.node.api import create_app
@@ -21,7 +22,7 @@ from chain.node.peering.shell import own_url
 from chain.node.service import Service, clock
 from chain.params import DEVELOPMENT, NETWORKS, Genesis
 from chain.schema import Address
-from chain.store import Store, StoreError
+from chain.store import Store
 from runtime import serving
 from runtime.collecting import collect_rarely
 from runtime.files import atomic_write

@@ -274,5 +274,5 @@ def log_lines(scene: Scene) -> list[str]:
     lines = path.read_text().splitlines()[-LOG_LINES:]
     for line in lines:
         scene.teller.fact(line[11:23], cropped(line[25:]))
-    scene.teller.why(f"Everything that anybody did, one line each: {path}")
+    scene.teller.why(f"Everything that anybody did, one line each, is in {path.name} (--data FOLDER keeps it).")
     return lines

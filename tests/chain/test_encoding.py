@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multiformats import CID
 
+from chain import encoding
 from chain.encoding import (
     MAX_DEPTH,
     Link,
+    _too_deep,
     cid_of,
     cid_to_bytes,
     cid_to_text,
@@ -148,6 +150,33 @@ def test_nesting_ends_at_sixteen_levels() -> None:
     for refuse in (lambda: encode([value]), lambda: to_json([value]), lambda: decode(b"\x81" + encode(value), LIMIT)):
         with pytest.raises(InvalidEncoding, match="inside each other"):
             refuse()
+
+
+@pytest.mark.parametrize(
+    ("beside", "items"),
+    [(b"", 0), (b"\x00" * 3, 3), (b"\x19\xff\xff", 1), (b"\x63abc", 1), (b"\x80", 1), (b"\xa1\x61a\x00", 1),
+     (LINK + bytes(36), 1)],
+)  # fmt: skip
+@pytest.mark.parametrize("head", [b"\x81", b"\x98\x01", b"\x9b" + bytes(7) + b"\x01", b"\xa1\x61k", b"\xd8\x2a"])
+def test_levels_are_counted_before_anything_goes_down_them(beside: bytes, items: int, head: bytes) -> None:
+    """A link's tag is a level of the bytes and none of the value, so one more is let through to who builds it."""
+    outer = (list_head(items + 1) + beside) * 3
+    assert not _too_deep(outer + head * (MAX_DEPTH - 2) + b"\x00")
+    assert _too_deep(outer + head * (MAX_DEPTH - 1) + b"\x00")
+    assert _too_deep(head * 5_000)
+
+
+def test_lists_of_no_stated_length_end_the_count() -> None:
+    """They are no DAG-CBOR, which libipld says before it goes down them."""
+    assert not _too_deep(b"\x9f" * 5_000)
+    with pytest.raises(InvalidEncoding):
+        decode(b"\x9f" * 5_000, LIMIT)
+
+
+def test_deep_bytes_never_reach_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "libipld", None)
+    with pytest.raises(InvalidEncoding, match="inside each other"):
+        decode(b"\x81" * 5_000, LIMIT)
 
 
 def test_wide_values_with_many_links_are_not_taken_for_deep_ones() -> None:

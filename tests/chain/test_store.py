@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import sqlite3
-import threading
 
 import pytest
 
@@ -13,7 +11,7 @@ from chain.happened import StoredEvent, rows_of
 from chain.params import DEVELOPMENT, Genesis
 from chain.places import Place
 from chain.schema import Address
-from chain.store import Snapshot, Store, StoredBlock, StoredJob, StoreError
+from chain.store import Snapshot, Store, StoredBlock, StoredJob
 from chain.tree import genesis_entry
 
 
@@ -104,6 +102,7 @@ def test_every_statement_finds_what_it_is_about_by_an_index(store):
         store.put_snapshot(Snapshot("b1", 1, b"state"))
     for find in (store.meta, store.block, store.header, store.branch_height, store.included, store.job, store.has_job):
         find("b1")
+    store.pending_one("t3")
     store.branch_at(1)
     store.headers(0, 5)
     store.events(0, 5)
@@ -186,50 +185,6 @@ def test_two_snapshots_are_kept_and_damaged_ones_are_passed_over(store):
     assert [each.height for each in store.snapshots()] == [20]
 
 
-def test_is_synced_and_survives_reopening(tmp_path):
-    path = tmp_path / "chain.sqlite"
-    store = Store(path)
-    assert store._writer.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert store._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    with store.write():
-        store.put_block(block("a", 1))
-    store.close()
-    again = Store(path)
-    assert again.block("a") == block("a", 1)
-    again.close()
-
-
-def test_readers_in_other_threads_see_what_is_committed_and_write_nothing(tmp_path):
-    store = Store(tmp_path / "chain.sqlite")
-    found = []
-
-    def read() -> None:
-        found.append(store.block("a"))
-        try:
-            store._reader().execute("DELETE FROM blocks")
-        except sqlite3.OperationalError as error:
-            found.append(str(error))
-
-    with store.write():
-        store.put_block(block("a", 1))
-        thread = threading.Thread(target=read)
-        thread.start()
-        thread.join()
-    assert found[0] is None
-    assert "readonly" in found[1]
-    assert store.block("a") is not None
-    store.close()
-
-
-def test_tables_of_another_version_are_refused(tmp_path):
-    path = tmp_path / "chain.sqlite"
-    with sqlite3.connect(path) as other:
-        other.execute("PRAGMA user_version=99")
-    other.close()
-    with pytest.raises(StoreError, match="version 99"):
-        Store(path)
-
-
 def test_headers_are_read_out_of_blocks(store):
     validators = (Address("0x" + "1" * 40),)
     entries = [genesis_entry(Genesis("development", 1, validators, (), note), DEVELOPMENT) for note in "ab"]
@@ -287,14 +242,3 @@ def test_places_of_a_write_that_failed_are_not_kept(store):
         write()
     assert store.included("t1") == Place("a", 1, 0)
     assert store.included("t2") is None
-
-
-@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\x00" + bytes(4080), None])
-def test_what_is_no_database_is_named(tmp_path, content):
-    path = tmp_path / "chain.sqlite"
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"chain\.sqlite.*restore a copy"):
-        Store(path)

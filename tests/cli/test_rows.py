@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -22,6 +23,18 @@ def test_csv_parquet_and_json_give_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text('[{"length":5.5,"kind":"red"},{"length":null,"kind":"blue"}]')
     for name in ("rows.csv", "rows.parquet", "rows.json"):
         assert _rows_of(tmp_path / name) == ROWS
+
+
+def test_cells_of_any_kind_are_rows_and_a_missing_one_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    for table, rows in (
+        ({"price": [Decimal("1.5"), None]}, [{"price": Decimal("1.5")}, {"price": None}]),
+        ({"nothing": pyarrow.nulls(2)}, [{"nothing": None}, {"nothing": None}]),
+        ({"kind": pyarrow.array([], pyarrow.string())}, []),
+        ({}, []),
+    ):
+        parquet.write_table(pyarrow.table(table), path)
+        assert _rows_of(path) == rows
 
 
 def test_a_damaged_file_is_a_usage_error(tmp_path: Path) -> None:

@@ -79,6 +79,41 @@ with only_one(Path(sys.argv[1]), "taken", "another"):
         pass
 
 
+def test_a_child_that_lets_go_of_the_lock_closes_nothing_else(tmp_path):
+    with only_one(tmp_path / "lock", "taken", "another"):
+        inside = os.fork()
+        if inside == 0:
+            other = os.open(os.devnull, os.O_RDONLY)  # takes the number that the lock had
+    if inside == 0:
+        try:
+            os.fstat(other)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) == 0
+
+
+def test_a_fork_after_the_lock_was_let_go_closes_nothing(tmp_path):
+    with only_one(tmp_path / "lock", "taken", "another"):
+        pass
+    other = os.open(os.devnull, os.O_RDONLY)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(other)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.close(other)
+
+
+def test_a_shorter_process_number_leaves_nothing_of_the_longer_one_before_it(tmp_path):
+    (tmp_path / "lock").write_text("1234567890123\n")
+    with only_one(tmp_path / "lock", "taken", "another"):
+        assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
+
+
 @pytest.mark.fleet
 def test_the_lock_dies_with_its_holder(tmp_path, start_python):
     code = """

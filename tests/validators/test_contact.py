@@ -18,6 +18,9 @@ MEMBERS = tuple(sorted(key.address for key in KEYS[:3]))
 AWAY = NodeUnavailable("no node answers at http://x (connection refused); start it, or name another one")
 
 
+BUSY = NodeRefused(429, {"code": "busy", "detail": "too many"})
+
+
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, str]]]:
     caplog.set_level("INFO")
@@ -80,8 +83,26 @@ def test_it_is_asked_again_more_and_more_seldom_until_it_answers() -> None:
     assert contact.lost("attestations", AWAY) == RETRY
 
 
+def test_a_node_that_goes_away_while_it_refuses_something_else_is_said_to_be_away_once(
+    said: Callable[[], list[tuple[str, str]]],
+) -> None:
+    clock = Time()
+    contact, told = Contact(clock), []
+    for second in range(int(2 * REMIND)):
+        clock.now = second
+        contact.lost("votes on models", BUSY)
+        if second == 5:
+            contact.lost("checkpoint votes", AWAY)
+        elif second == 6:
+            contact.works("checkpoint votes")
+        elif second >= 50:
+            contact.lost("checkpoint votes", AWAY)
+        told += [(second, text.removeprefix('event="')[:8]) for _, text in said()]
+    assert told == [(0, "the node"), (5, "no node:"), (35, "still: t"), (50, "no node:")]
+
+
 def test_a_node_that_refuses_is_not_said_to_be_away(said: Callable[[], list[tuple[str, str]]]) -> None:
-    Contact().lost("attestations", NodeRefused(429, {"code": "busy", "detail": "too many"}))
+    Contact().lost("attestations", BUSY)
     ((_, text),) = said()
     assert "the node refuses" in text
     assert "too many" in text

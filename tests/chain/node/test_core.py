@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from chain.database import StoreError
 from chain.errors import Conflict, InsufficientBalance, InvalidSignature, WrongNetwork
 from chain.node import core, taking
 from chain.node.core import Node
 from chain.schema import Hash
-from chain.store import Store, StoreError
+from chain.store import Store
 from chain.transactions import CancelJob, ClaimPartition, Signed, Transfer, sign
 from chain.tree import Kind
 from tests.chain.node.sides import side_block

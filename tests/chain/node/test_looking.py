@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import MagicMock
 
+from chain.errors import Conflict
+from chain.node import taking
 from chain.node.api import create_app
 from chain.node.core import Node
+from chain.node.events import Bell
 from chain.transactions import Transfer
 from tests.chain.node.sides import side_block
 
@@ -24,13 +27,28 @@ def at_the_moment(node: Node, look: Callable[[], Any]) -> list[Any]:
     return found
 
 
-def heights(sim: Any) -> set[int]:
-    """Of the blocks that events tell of, over HTTP."""
-    service = MagicMock(node=sim.node, store=sim.store, run="simulated")
-    answered = create_app(service).test_client().get("/events?after=0").json
+def over_http(sim: Any, path: str) -> dict[str, Any]:
+    """What the node answers; a bell that has closed ends every wait at once."""
+    service = MagicMock(node=sim.node, store=sim.store, run="simulated", bell=Bell())
+    service.bell.close()
+    answered = create_app(service).test_client().get(path).json
     assert answered is not None
-    assert answered["height"] == sim.node.head.height
-    return {event["height"] for event in answered["events"]}
+    return answered
+
+
+def heights(sim: Any) -> set[int]:
+    """Of the blocks that events tell of, as followers ask for them."""
+    found = over_http(sim, "/events?after=0")
+    assert found["height"] == sim.node.head.height
+    waited = over_http(sim, "/events?after=0&wait=1")
+    assert waited["events"] == found["events"]
+    return {event["height"] for event in found["events"]}
+
+
+def status(sim: Any, transaction: str) -> str:
+    found = over_http(sim, f"/transactions/{transaction}")["status"]
+    assert over_http(sim, f"/transactions/{transaction}?wait=1&until=final")["status"] == found
+    return str(found)
 
 
 def test_no_event_is_told_before_the_head_has_its_block(sim, net):
@@ -42,13 +60,46 @@ def test_no_event_is_told_before_the_head_has_its_block(sim, net):
     assert heights(sim) == {1, 2, 3}
 
 
+def test_who_reads_while_the_head_changes_misses_no_event(sim, net):
+    """What is left out must not be passed over by what is told: followers go on from there."""
+    real, chain, told = sim.store.events, sim.node.chain, []
+
+    def slowly(after: int, limit: int) -> Any:
+        for number, event in enumerate(real(after, limit)):
+            if number == 1:
+                sim.node._seq = event.seq + 10  # as the writer does once the head is changed
+            yield event
+
+    def looking() -> None:
+        sim.store.events = slowly
+        told.append([event.seq for event in sim.node.events(0, 500)])
+        sim.store.events = real
+
+    assert chain.head.height == 0
+    at_the_moment(sim.node, looking)
+    sim.send(Transfer(net.validators[0].address, 5), net.owner)
+    sim.run(lambda: chain.head.height == 1)
+    assert told[0] == []
+
+
+def test_what_was_dropped_and_forgotten_does_not_wait(sim, net, monkeypatch):
+    monkeypatch.setattr(taking, "DROPPED_KEPT", 1)
+    sent = [sim.send(Transfer(net.validators[0].address, amount), net.owner) for amount in (5, 6)]
+    for each in sent:
+        waiting = sim.node.pool.get(each)
+        sim.node.pool.remove([each])
+        sim.node._drop(waiting.signed, Conflict("a", "b"))
+    assert sim.node.shown(sent[0]) is None
+    assert sim.node.shown(sent[1]).status == "dropped"
+
+
 def test_what_another_node_has_sent_stands_in_a_block_when_the_head_has_it(sim, net):
     sim.run()
     signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner)
-    seen = at_the_moment(sim.node, lambda: sim.node.shown(signed.id).status)
+    seen = at_the_moment(sim.node, lambda: (status(sim, signed.id), sim.node.shown(signed.id).signed))
     sim.node.receive_block(side_block(sim.node, sim.node.head, [signed]))
-    assert seen == ["pending"]
-    assert sim.node.shown(signed.id).status == "included"
+    assert seen == [("pending", signed)]
+    assert status(sim, signed.id) == "included"
     assert sim.node.shown(signed.id).signed == signed
 
 
@@ -56,7 +107,7 @@ def test_what_a_reorganisation_brings_back_is_known_all_the_time(sim, net):
     sent = sim.send(Transfer(net.validators[0].address, 5), net.owner)
     sim.run(lambda: sim.node.shown(sent).status == "included")
     genesis = sim.node.chain.at_height(0)
-    seen = at_the_moment(sim.node, lambda: sim.node.shown(sent).status)
+    seen = at_the_moment(sim.node, lambda: status(sim, sent))
     first = side_block(sim.node, genesis)
     sim.node.receive_block(first)
     sim.node.receive_block(side_block(sim.node, sim.node.chain.entry(first.id)))

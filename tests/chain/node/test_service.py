@@ -19,6 +19,7 @@ import pytest
 
 from chain.blocks import Block
 from chain.client import NodeClient, NodeError, NodeUnavailable
+from chain.database import StoreError
 from chain.errors import ConflictingFinality
 from chain.finality import choose_vote
 from chain.node import running
@@ -26,7 +27,7 @@ from chain.node.core import Node
 from chain.node.running import DATABASE, run
 from chain.node.service import Service, _Found, _Submission
 from chain.params import NETWORKS, Genesis
-from chain.store import Store, StoreError
+from chain.store import Store
 from chain.transactions import Transfer
 from runtime.settings import DataFolder
 
