@@ -115,6 +115,12 @@ class Blockchain:
         return self._tree.final
 
     @property
+    def ends(self) -> tuple[Entry, Entry]:
+        """The head and the last final block, both of one moment: another thread may change them in between."""
+        tree = self._tree
+        return tree.head, tree.final
+
+    @property
     def justified(self) -> Entry:
         """The highest justified block, as the head's state tells it."""
         return self._tree.entries.get(self.finality(self.head)[1], self._tree.final)

@@ -381,19 +381,26 @@ class NodeClient(Transport):
                 yield page
 
     def log(self, stop: threading.Event, tail: int = 10) -> Iterator[str]:
-        """Lines of ``blockchain.log``: the last ``tail`` ones, then each as it is written, until ``stop``."""
+        """Lines of ``blockchain.log``: the last ``tail`` ones, then each as it is written, until ``stop``.
+
+        Where the connection broke it goes on behind the last line that came.
+        """
+        last = ""
         while not stop.is_set():
+            params = {"tail": 0 if last else tail}
             try:
-                with self._request("GET", "/log", params={"tail": tail}, stream=True, timeout=30) as response:
-                    response.encoding = "utf-8"
+                with self._request("GET", "/log", params=params, stream=True, timeout=30, resume=last) as response:
+                    response.encoding, event = "utf-8", ""
                     for line in response.iter_lines(chunk_size=1, decode_unicode=True):
                         if stop.is_set():
                             return
-                        if line.startswith("data: "):
+                        if line.startswith("id: "):
+                            event = line[len("id: ") :]
+                        elif line.startswith("data: "):
+                            last = event
                             yield line[len("data: ") :]
             except (NodeUnavailable, requests.RequestException):
                 stop.wait(RETRY_SECONDS)
-            tail = 0
 
 
 def _segment(text: str) -> str:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from chain.errors import ChainError, Conflict, Expired, InvalidTransaction, MempoolFull, NotYet
+from chain.errors import ChainError, Conflict, Expired, ExpiresTooLate, InvalidTransaction, MempoolFull, NotYet
 from chain.params import Params
 from chain.schema import Address, Cid, Hash
 from chain.transactions import Attest, ReportMisconduct, Signed, VoteCheckpoint, VoteModel, check_envelope
@@ -115,8 +115,13 @@ class Mempool:
         if signed.id in self._waiting:
             return None
         overtaken = None if known else self._find_room(signed)
-        check_envelope(signed, self._params, self._genesis, now)
-        held = _held(signed, check)
+        try:
+            check_envelope(signed, self._params, self._genesis, now)
+            held = _held(signed, check)
+        except ExpiresTooLate as error:  # a clock, or a branch, was ahead of this one: it passes
+            if not known:
+                raise
+            held = NotYet(error.expected, error.found, error.where).detached()
         if overtaken is not None:
             self.remove([overtaken.signed.id])
         self._waiting[signed.id] = Waiting(signed, next(self._arrivals), held)

@@ -58,8 +58,12 @@ class Transport:
         timeout: float | None = None,
         stream: bool = False,
         token: str | None = None,
+        resume: str = "",
     ) -> requests.Response:
+        """`resume`: the id of the last event that came of a stream before."""
         headers = {"Accept": accept}
+        if resume:
+            headers["Last-Event-ID"] = resume
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if data is not None:

@@ -18,6 +18,8 @@ from runtime.logs import get_logger
 RESEND_SECONDS = 5.0
 #: Seconds for a transaction that the next one builds on to enter a block.
 INCLUDE_SECONDS = 20.0
+#: Codes of refusals that pass: a mempool that is full, a node whose clock or head is behind.
+PASSING = ("mempool_full", "expires_too_late")
 
 _log = get_logger(__name__)
 
@@ -91,6 +93,9 @@ class Ledger:
             self.node.submit(Signed.decode(pending.data))
             _log.info("transaction sent again", transaction=pending.id, kind=pending.kind)
         except NodeRefused as refused:
+            if refused.code in PASSING:
+                _log.debug("transaction refused for now", transaction=pending.id, code=refused.code)
+                return
             # Dropped once does not mean for good: only an expiry, or a refusal of the same bytes now, does.
             reason = refused.detail or (known or {}).get("reason", "")
             _log.warning("transaction given up", transaction=pending.id, kind=pending.kind, reason=reason)

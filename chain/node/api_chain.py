@@ -49,7 +49,7 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/chain")
     def show() -> Response:
         arguments()
-        head, justified, final = chain.head, chain.justified, chain.final
+        (head, final), justified = chain.ends, chain.justified
         return answer(
             {
                 "network": node.genesis.network,
@@ -106,8 +106,10 @@ def _wait(service: Service, identifier: str, until: str, wait: float) -> Standin
     while True:
         seen = service.bell.count
         standing = service.node.shown(identifier)
-        if _settled(standing, until) or not service.bell.wait(seen, deadline):
+        if _settled(standing, until):
             return standing
+        if not service.bell.wait(seen, deadline):
+            return service.node.shown(identifier)
 
 
 def _describe(identifier: str, standing: Standing) -> dict[str, Any]:
@@ -136,6 +138,7 @@ def _blocks(routes: Blueprint, service: Service) -> None:
 
     def describe(block: Block) -> dict[str, Any]:
         header, commitment = block.header, block.commitment
+        final = chain.final  # first: what is at or below it, and then on the branch, stays there
         on_branch = node.on_branch(block.id, block.height)
         return {
             "height": block.height,
@@ -151,7 +154,7 @@ def _blocks(routes: Blueprint, service: Service) -> None:
             "state": commitment.state,
             "bytes": len(block.encode()),
             "on_branch": on_branch,
-            "final": on_branch and block.height <= chain.final.height,
+            "final": on_branch and block.height <= final.height,
             "transactions": [
                 {"transaction": signed.id, "cid": signed.cid, "kind": signed.body.kind, "sender": signed.sender}
                 for signed in block.transactions

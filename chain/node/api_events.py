@@ -49,7 +49,7 @@ def blueprint(service: Service) -> Blueprint:
         if not found and wait and "after" in given:
             with streams().acquire():
                 found = wait_for(after, limit, wait)
-        head = node.head
+        head, final = node.chain.ends
         return answer(
             {
                 "events": [to_json(event) for event in found],
@@ -57,7 +57,7 @@ def blueprint(service: Service) -> Blueprint:
                 "run": service.run,
                 "head": head.id,
                 "height": head.height,
-                "final_height": node.chain.final.height,
+                "final_height": final.height,
             }
         )
 

@@ -32,7 +32,7 @@ def blueprint(service: Service) -> Blueprint:
 
     def one(what: str, name: str, look: Look) -> Response:
         arguments()
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         value = look(head.state)
         if value is None:
             raise not_found(f"{what} that exists", name)
@@ -45,7 +45,7 @@ def blueprint(service: Service) -> Blueprint:
     def by_name(table: str) -> Response:
         given = arguments("limit", "cursor")
         limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         rows = getattr(head.state, table)
         names, following = listing.names(table, given.get("cursor", ""), limit)
         return many([(rows[name], _row(table, name)) for name in names if name in rows], following, head, final)
@@ -55,7 +55,7 @@ def blueprint(service: Service) -> Blueprint:
         if not _ADDRESS.fullmatch(address):
             raise not_found("an address (0x and 40 lowercase hexadecimal digits)", address)
         arguments()
-        head, final = chain.head, chain.final
+        head, final = chain.ends
 
         def look(state: State) -> Account:
             return state.accounts.get(address, Account(balance=0))
@@ -84,7 +84,7 @@ def blueprint(service: Service) -> Blueprint:
         given = arguments("limit", "cursor")
         limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
         after = integer(given, "cursor", 0, 0, 2**31)
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         found = head.state.models.get(name)
         if found is None:
             raise not_found("a model that exists", name)
@@ -114,7 +114,7 @@ def blueprint(service: Service) -> Blueprint:
         which = choice(given, "state", WHICH)
         newest = choice(given, "order", ("oldest", "newest")) == "newest"
         after = job_key(given)
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         found, following = listing.jobs(head.state, which, after, limit, newest)
         items = [shown_job(job, final) for job in found]
         return answer({**stand(head, final), "items": items, "next": following and _job_cursor(following)})
@@ -122,7 +122,7 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/jobs/<identifier>")
     def job(identifier: str) -> Response:
         arguments()
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         found = listing.job(head.state, identifier)
         if found is None:
             raise not_found("a job that exists", identifier)
@@ -135,7 +135,7 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/finality")
     def finality() -> Response:
         arguments()
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         shown = item(head.state.finality, lambda state: state.finality, final)
         return answer({**stand(head, final), **shown, "voted": _voted(head.state)})
 

@@ -19,7 +19,7 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/membership")
     def members() -> Response:
         arguments()
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         value = membership(head.state, node.params)
         return answer({**stand(head, final), **item(value, lambda state: membership(state, node.params), final)})
 
@@ -27,7 +27,7 @@ def blueprint(service: Service) -> Blueprint:
     def offences() -> Response:
         given = arguments("limit", "cursor")
         limit = integer(given, "limit", PAGE, 1, MAX_PAGE)
-        head, final = chain.head, chain.final
+        head, final = chain.ends
         names = sorted(name for name in head.state.slashed if name > given.get("cursor", ""))
         items = [item(misconduct(head.state, name), _offence(name), final) for name in names[:limit]]
         following = names[limit - 1] if len(names) > limit else None
@@ -38,7 +38,7 @@ def blueprint(service: Service) -> Blueprint:
         arguments()
         slashed = chain.head.state.slashed
         found = [report for report in node.witness.reports if report.validator not in slashed]
-        return answer({**stand(chain.head, chain.final), "items": [to_object(report) for report in found]})
+        return answer({**stand(*chain.ends), "items": [to_object(report) for report in found]})
 
     return routes
 

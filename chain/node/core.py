@@ -161,8 +161,8 @@ class Node(Taking):
         Milliseconds since 1970 UTC.  A block that is being mined counts when it is to be made anew.
         """
         times = [block.header.time - self.params.max_future_ms for block in self.chain.early]
-        if self._next_expiry is not None:
-            times.append(max(self._next_expiry, self._stale_at() + 1))
+        if self._next_look is not None:
+            times.append(max(self._next_look, self._stale_at() + 1))
         if self._task is None:
             due = self._mining_time()
             if due is not None:
@@ -179,7 +179,7 @@ class Node(Taking):
         now = self._clock()
         for block in self.chain.due(now):
             self.receive_block(block)
-        if self._next_expiry is not None and self._next_expiry <= now and self._stale(now):
+        if self._next_look is not None and self._next_look <= now and self._stale(now):
             self._refresh()
         if self._task is not None and self._outdated(now):
             self._task = None

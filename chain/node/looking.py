@@ -53,11 +53,12 @@ class Looking:
         waiting = self.pool.get(transaction)
         if waiting is not None:
             return Standing("pending", signed=waiting.signed, error=waiting.held)
+        final = self.chain.final  # first: what is at or below it stays, what is final later may be of another branch
         place = self._store.included(transaction)
         if place is not None:
             block = self.block(place.block)
             signed = None if block is None else block.transactions[place.position]
-            if place.height <= self.chain.final.height:
+            if place.height <= final.height:
                 return Standing("final", place.height, place.block, signed)
             shown = self.chain.at_height(place.height)
             if shown is None or shown.id != place.block:  # as with events: the database is a moment ahead of the head

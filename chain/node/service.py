@@ -33,6 +33,8 @@ from runtime.logs import get_logger
 BATCH = 500
 #: Seconds an answer may take while the disk is slow.
 ACKNOWLEDGE_SECONDS = 30.0
+#: Seconds after which a wait for the time of day looks at the clock again, which may have been set.
+CLOCK_SECONDS = 1.0
 #: Seconds to wait after the disk refused a write.
 RETRY_SECONDS = 1.0
 #: Seconds for which a node that has seen two branches final still answers its peers.
@@ -218,7 +220,7 @@ class Service:
     def _step(self) -> None:
         items = self._take()
         submissions = [each for each in items if isinstance(each, _Submission) and each.begins()]
-        before, rest = self.node.seq, deque(items)
+        before, rest = (self.node.seq, self.node.drops), deque(items)
         try:
             self._answer(submissions)
             while rest:
@@ -246,13 +248,19 @@ class Service:
             self._pause_until = time.monotonic() + RETRY_SECONDS
             if any(isinstance(each, _Found) for each in items):
                 self._mining = None  # what was found may be lost with it: the search begins again
-        if self.node.seq != before or submissions or any(isinstance(each, _Call) for each in items):
+            for each in rest:
+                if not isinstance(each, _Submission):  # those have their answers
+                    self._inbox.put(each)
+        if (self.node.seq, self.node.drops) != before or submissions or any(isinstance(each, _Call) for each in items):
             self.bell.ring()
 
     def _take(self) -> list[_Item]:
         """What has come in; waits for it, or until something is due."""
-        dues = ((self.node.next_time(), clock), (self.peers.next_time(), self._steady))
-        waits = [(due - by()) / 1000 for due, by in dues if due is not None]
+        waits = []
+        if (due := self.node.next_time()) is not None:
+            waits.append(min((due - clock()) / 1000, CLOCK_SECONDS))
+        if (due := self.peers.next_time()) is not None:
+            waits.append((due - self._steady()) / 1000)
         timeout = max(0.0, min(waits)) if waits else None
         if self._pause_until is not None:
             timeout = max(0.0, self._pause_until - time.monotonic())

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from chain.blockchain import Blockchain
-from chain.errors import ChainError, Conflict, InsufficientBalance, NotYet, Unknown
+from chain.errors import ChainError, Conflict, ExpiresTooLate, InsufficientBalance, NotYet, Unknown
 from chain.mempool import Mempool
 from chain.node import remembering
 from chain.node.interface import Alone, Clock, Receipt, Transport
@@ -51,13 +51,16 @@ class Taking(Looking):
         self._dropped: OrderedDict[str, tuple[Signed, ChainError]] = OrderedDict()
         self._dropped_size = 0
         self._gone: list[str] = []  # dropped, and still among the store's pending ones
+        self.drops = 0
+        """How often something that waited was dropped."""
         self._draft: BlockDraft | None = None
         self._draft_time = 0
         self._work_since: int | None = None
         self._votes_since = clock()
         self._votes: dict[Address, VoteCheckpoint] = {}
         self._voted = 0  # the height of the highest block of another branch that a member's vote waits for
-        self._next_expiry: int | None = None
+        self._next_look: int | None = None
+        """When the first that waits expires, or the first whose expiry is too far away has come near enough."""
 
     def now(self) -> int:
         """Milliseconds since 1970 UTC, by this node's clock."""
@@ -149,8 +152,11 @@ class Taking(Looking):
             return
         if self._work_since is None and not held:
             self._work_since = self._clock()
-        if self._next_expiry is None or signed.body.expires < self._next_expiry:
-            self._next_expiry = signed.body.expires
+        look, near = signed.body.expires, signed.body.expires - self.params.max_expiry_ms
+        if near > max(self._clock(), self.head.time + 1):
+            look = near
+        if self._next_look is None or look < self._next_look:
+            self._next_look = look
 
     def _stale_at(self) -> int:
         """From when the time that has passed is reason to ask all that wait again."""
@@ -164,7 +170,7 @@ class Taking(Looking):
         """Ask all that wait again, on the head as it is, at the time it is."""
         now = max(self._clock(), self.head.time + 1)
         self._draft, self._draft_time = None, now
-        since, self._work_since, self._next_expiry = self._work_since, None, None
+        since, self._work_since, self._next_look = self._work_since, None, None
         self._votes, self._voted = {}, 0
         for dropped in self.pool.recheck(now, self._again):
             self._drop(dropped.signed, dropped.error)
@@ -196,14 +202,16 @@ class Taking(Looking):
 
     def _again(self, signed: Signed) -> None:
         """Check once more what was acknowledged: what it names, or what pays for it, may have left the branch or
-        stand behind it in the order, and may come back."""
+        stand behind it in the order, and may come back; a branch or a clock that was ahead may have left its expiry
+        too far away for now."""
         try:
             self._check(signed)
-        except (Unknown, InsufficientBalance) as error:
+        except (Unknown, InsufficientBalance, ExpiresTooLate) as error:
             raise NotYet(error.expected, error.found, error.where) from error
 
     def _drop(self, signed: Signed, error: ChainError) -> None:
         self._forget_dropped(signed.id)
+        self.drops += 1
         self._dropped[signed.id] = (signed, error.detached())
         self._dropped_size += len(signed.data)
         self._gone.append(signed.id)

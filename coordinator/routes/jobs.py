@@ -152,13 +152,18 @@ def _lasting(document: JobDocument | None) -> dict[str, Any] | None:
     return {name: value for name, value in document.items() if name != "waiting_for"}
 
 
+#: Events that are looked through for a job before it is shown anew.
+EVENTS = 500
+
+
 def _happened(node: NodeClient, job: str, last: int) -> bool:
     """Whether anything after event `last` may have changed what the client was shown of the job."""
     try:
-        page_ = node.events(after=last)
+        page_ = node.events(after=last, limit=EVENTS)
     except NodeRefused:
         return True  # the node never had that many events: the number is of another run
-    return any(event.kind == "final" or job in event.fields.values() for event in page_.events)
+    more = len(page_.events) == EVENTS  # what is on the next page may be about it
+    return more or any(event.kind == "final" or job in event.fields.values() for event in page_.events)
 
 
 @blueprint.delete("/<job>")

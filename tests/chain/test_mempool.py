@@ -14,6 +14,7 @@ from chain.errors import (
     Conflict,
     Duplicate,
     Expired,
+    ExpiresTooLate,
     Forbidden,
     InvalidSignature,
     MempoolFull,
@@ -264,6 +265,22 @@ def test_what_was_acknowledged_always_finds_room(transfers: list[Signed]) -> Non
     with pytest.raises(MempoolFull):
         pool.add(transfers[1], NOW, _valid)
     pool.add(transfers[1], NOW, _valid, known=True)
+
+
+def test_what_was_acknowledged_by_a_clock_that_was_ahead_waits_until_its_expiry_is_near_enough(
+    transfers: list[Signed],
+) -> None:
+    pool, early = _pool(), transfers[0].body.expires - DEVELOPMENT.max_expiry_ms - 1
+    with pytest.raises(ExpiresTooLate):
+        pool.add(transfers[0], early, _valid)
+    pool.add(transfers[0], early, _valid, known=True)
+    held = pool.get(transfers[0].id)
+    assert held is not None
+    assert isinstance(held.held, NotYet)
+    assert pool.recheck(early + 1, _valid) == ()
+    freed = pool.get(transfers[0].id)
+    assert freed is not None
+    assert freed.held is None
 
 
 def test_what_is_held_keeps_nothing_alive_but_its_reason(transfers: list[Signed]) -> None:

@@ -29,6 +29,7 @@ from coordinator.follower import Follower
 from coordinator.ledger import Ledger
 from coordinator.outbox import KEEP_KEYS_MS, Outbox, Pending
 from coordinator.problems import from_pydantic
+from coordinator.routes.jobs import EVENTS, _happened
 from coordinator.scheduler import Task
 from coordinator.schemas import DatasetIn
 from coordinator.serving import at_time
@@ -216,6 +217,19 @@ def test_what_the_node_lost_is_sent_again_byte_for_byte(ledger: Ledger, lost: st
     assert node.status[identity] == "pending"
 
 
+@pytest.mark.parametrize("code", ["mempool_full", "expires_too_late", "insufficient_balance"])
+def test_what_the_node_does_not_take_for_now_is_kept_and_sent_again(ledger: Ledger, code: str) -> None:
+    identity = ledger.send(Transfer(KEY.address, 1), idempotency_key="k", digest="d")
+    node: FakeNode = ledger.node  # type: ignore[assignment]
+    node.status[identity], node.refuse = "dropped", NodeRefused(400, {"code": code, "detail": "no"})
+    ledger.settle()
+    node.refuse = None
+    ledger.settle()
+    for_good = code == "insufficient_balance"
+    assert len(node.received) == (1 if for_good else 2)
+    assert (ledger.outbox.remembered("k") is None) == for_good
+
+
 def test_a_refusal_is_forgotten_with_its_key(ledger: Ledger) -> None:
     node: FakeNode = ledger.node  # type: ignore[assignment]
     node.refuse = NodeRefused(400, {"code": "unknown", "detail": "no such model"})
@@ -237,6 +251,23 @@ def test_a_request_that_may_be_repeated_is_kept_while_the_node_is_away(ledger: L
     ledger.settle()
     assert len(node.received) == 1
     assert ledger.outbox.remembered("k") is not None
+
+
+# What happened to a job
+
+
+@pytest.mark.parametrize(("others", "about", "told"), [(3, 0, False), (3, 1, True), (EVENTS, 0, True)])
+def test_who_comes_back_to_a_job_is_shown_it_where_something_may_have_happened(
+    others: int, about: int, told: bool
+) -> None:
+    class Node:
+        def events(self, after: int, limit: int) -> EventPage:
+            assert after == 7
+            names = ["another"] * others + ["job"] * about
+            found = [NodeEvent(8 + n, 3, "b", "vote", False, 0, {"job": name}) for n, name in enumerate(names)]
+            return a_page(*found[:limit])
+
+    assert _happened(Node(), "job", 7) is told  # type: ignore[arg-type]
 
 
 # Follower

@@ -44,7 +44,8 @@ class Limits:
     answered: tuple[float, float] = (16.0 * 1024 * 1024, 64.0 * 1024 * 1024)
     """Bytes of answers to one peer: each second, and at once."""
     forks: tuple[float, float] = (2.0, 128.0)
-    """Blocks of one peer that do not follow on the head: each second, and at once."""
+    """Blocks of one peer that do not follow on the head, empty ones: each second, and at once. Of full ones, see
+    ``quota.weight_of``, two at once and one in 23 s."""
     fork_ms: int = 1_000
     """How long a peer is not asked for headers where it brought more of them."""
     disputed: tuple[float, float] = (1 / 600, 256.0)

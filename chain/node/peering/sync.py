@@ -30,7 +30,7 @@ from chain.node.peering.messages import (
 )
 from chain.node.peering.outside import Log
 from chain.node.peering.peer import Peer
-from chain.node.peering.quota import forks_off
+from chain.node.peering.quota import forks_off, weight_of
 from chain.node.peering.serving import locator, rank_of, status_of
 from chain.schema import Hash
 from chain.tree import Kind
@@ -305,7 +305,8 @@ class Sync:
     def _process(self, block: Block, sender: str, now: int, told: bool = False) -> None:
         """Give the node a block; its sender answers for it."""
         bringer, fork = self._peers.get(sender), forks_off(self._node, block.header.parent, told)
-        if bringer is not None and fork and not bringer.quota.forks.take(now):
+        weight = weight_of(block, self._limits.forks[1])
+        if bringer is not None and fork and not bringer.quota.forks.take(now, weight):
             # Not lost: whoever has it on a better branch than ours is asked for that.
             bringer.headers_at = max(bringer.headers_at, now + self._limits.fork_ms)
             self._cut(block.id)
@@ -320,7 +321,7 @@ class Sync:
             return
         if result.kind in (Kind.NEW_HEAD, Kind.SIDE, Kind.KNOWN):
             if bringer is not None and fork and result.kind is Kind.NEW_HEAD:
-                bringer.quota.forks.give(1)
+                bringer.quota.forks.give(weight)
             self.came(block.id)
             return
         reason = result.reason

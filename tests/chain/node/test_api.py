@@ -302,6 +302,34 @@ class TestEvents:
         assert list(lines) == []
 
 
+    def test_a_broken_stream_of_the_log_goes_on_behind_the_last_line(self, served, net, monkeypatch):
+        client, stop = served.client, threading.Event()
+        included(client, Transfer(net.validators[0].address, 5), net.owner)
+        real, breaks = requests.Response.iter_lines, [3, 4]
+
+        def breaking(response, *given, **named):
+            """A stream that ends after so many lines of its own, in the middle of an event."""
+            lines = real(response, *given, **named)
+            if not breaks:
+                yield from lines
+            for _ in range(breaks.pop(0)):
+                yield next(lines)
+            raise requests.ConnectionError("cut")
+
+        monkeypatch.setattr(requests.Response, "iter_lines", breaking)
+        monkeypatch.setattr("chain.client.RETRY_SECONDS", 0.01)
+        lines, told = NodeClient(served.url).log(stop, tail=100), []
+        told.append(next(lines))
+        for amount in (6, 7):
+            included(client, Transfer(net.validators[0].address, amount), net.owner)
+        on_disk = (served.folder / "blockchain.log").read_text().splitlines()
+        while len(told) < len(on_disk):
+            told.append(next(lines))
+        assert told == on_disk
+        assert breaks == []
+        stop.set()
+
+
 def test_a_node_that_is_gone_is_unavailable(served):
     served.end()
     with pytest.raises(NodeUnavailable):

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import MagicMock
 
+import pytest
+
+from chain.blockchain import Blockchain
+from chain.blocks import Block
 from chain.errors import Conflict
 from chain.node import taking
 from chain.node.api import create_app
 from chain.node.core import Node
 from chain.node.events import Bell
-from chain.transactions import Transfer
+from chain.transactions import Transfer, VoteCheckpoint
+from tests.chain.node.conftest import VALIDATORS, Sim
 from tests.chain.node.sides import side_block
 
 
@@ -114,3 +119,64 @@ def test_what_a_reorganisation_brings_back_is_known_all_the_time(sim, net):
     assert seen in (["included", "pending"], ["pending", "pending"])  # a block as high as the head may be better
     assert sim.node.shown(sent).status == "pending"
     assert sim.node.shown("0" * 64) is None
+
+
+def finalised_elsewhere(sim: Any) -> list[Block]:
+    """Three blocks on genesis of which the first is final, made at another node of the same network."""
+    other = Sim(now=sim.now, alive=0)
+    blocks, entries = [], [other.node.chain.at_height(0)]
+    for number in range(3):
+        votes = []
+        if number:
+            source, target = entries[-2:]
+            vote = VoteCheckpoint(source.id, source.height, target.id, target.height)
+            votes = [other.signed(vote, key) for key in VALIDATORS[:3]]
+        blocks.append(side_block(other.node, entries[-1], votes))
+        other.node.receive_block(blocks[-1])
+        entries.append(other.node.chain.entry(blocks[-1].id))
+    assert other.node.chain.final.height == 1
+    return blocks
+
+
+def test_what_a_reorganisation_makes_final_is_not_said_of_what_it_undoes(sim, net):
+    """A validator would attest a version that was never adopted, a coordinator forget what was never final."""
+    sim.alive = 0
+    sent = sim.send(Transfer(net.validators[0].address, 5), net.owner)
+    sim.run(lambda: sim.node.shown(sent).status == "included")
+    blocks, read = finalised_elsewhere(sim), sim.node.block
+
+    def meanwhile(which: Any) -> Any:
+        """The writer's work, while this thread reads the block that the transaction was in."""
+        found, sim.node.block = read(which), read
+        for block in blocks:
+            sim.node.receive_block(block)
+        return found
+
+    sim.node.block = meanwhile
+    assert status(sim, sent) == "pending"
+    assert sim.node.chain.final.id == blocks[0].id
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/finality", f"/accounts/0x{'11' * 20}", "/models", "/jobs", "/membership",
+     "/evidence", "/chain", "/events?after=0"],
+)
+def test_head_and_final_block_of_an_answer_are_of_one_moment(sim, net, monkeypatch, path):
+    sim.alive = 0
+    sent = sim.send(Transfer(net.validators[0].address, 5), net.owner)
+    sim.run(lambda: sim.node.shown(sent).status == "included")
+    blocks, head, busy = finalised_elsewhere(sim), Blockchain.head.fget, []
+
+    def meanwhile(chain: Blockchain) -> Any:
+        found = head(chain)
+        if not busy:
+            busy.append(1)
+            for block in blocks:
+                sim.node.receive_block(block)
+        return found
+
+    monkeypatch.setattr(Blockchain, "head", property(meanwhile))
+    shown = over_http(sim, path)
+    final = shown["final"]["height"] if path == "/chain" else shown["final_height"]
+    assert final == (1 if shown["head"] == blocks[-1].id else 0)

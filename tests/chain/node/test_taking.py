@@ -15,6 +15,7 @@ from chain.mempool import Limits, Mempool
 from chain.node.core import Node
 from chain.schema import Hash
 from chain.transactions import AdmitValidator, Signed, Transfer, VoteCheckpoint
+from tests.chain.node.sides import side_block
 from tests.chain.node.taken import taken
 
 
@@ -202,3 +203,22 @@ def test_an_admission_for_a_set_to_come_waits_only_with_a_quorum_s_signatures(si
     signed = replace(change, signatures=tuple((key.address, key.sign(digest)) for key in keys))
     (answer,) = sim.node.receive_transactions([sim.signed(signed, net.owner).data])
     assert answer.status == "pending"
+
+
+def test_what_was_acknowledged_on_a_branch_ahead_in_time_waits_for_its_time_on_another(sim, net):
+    sim.alive, right = 0, sim.now
+    sim.now = right + 3_000_000  # by this node's clock, and those of who uses it
+    signed = sim.signed(Transfer(net.validators[0].address, 5), net.owner, expires=sim.now + 1_200_000)
+    sim.node.receive_transactions([signed])
+    sim.run(lambda: sim.node.standing(signed.id).status == "included")
+    sim.now, parent = right + 5_000, sim.node.chain.at_height(0)
+    for number in range(3):
+        block = side_block(sim.node, parent, time_=right + number)
+        sim.node.receive_block(block)
+        parent = sim.node.chain.entry(block.id)
+    assert sim.node.head.id == parent.id
+    standing = sim.node.standing(signed.id)
+    assert (standing.status, standing.error.code) == ("pending", "not_yet")
+    sim.now = right + 900_000
+    sim.node.on_time()
+    sim.run(lambda: sim.node.standing(signed.id).status == "included")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ from chain import work
 from chain.blocks import Block
 from chain.node.peering.limits import Limits
 from chain.node.peering.messages import AskBlocks, AskPeers, Blocks, Peers, Transactions
-from chain.node.peering.quota import KEPT, Quotas, cost_of
+from chain.node.peering.quota import KEPT, Quotas, cost_of, weight_of
 from chain.schema import Address
+from chain.transactions import Signed
 from tests.chain.node.peering.conftest import Member, World
 
 
@@ -121,11 +123,11 @@ def test_quotas_are_kept_of_so_many():
 # ---------------------------------------------------------------------- forks
 
 
-def siblings(member: Member, count: int, now: int) -> list[Block]:
-    """Valid blocks after the member's head, all empty and all different."""
+def siblings(member: Member, count: int, now: int, transactions: Sequence[Signed] = ()) -> list[Block]:
+    """Valid blocks after the member's head, all of the same transactions and all different."""
     found = []
     for number in range(count):
-        block = member.node.chain.build((), Address(f"0x{number:040x}"), now).block
+        block = member.node.chain.build(transactions, Address(f"0x{number:040x}"), now).block
         header = block.header
         nonce = work.search(header.pack()[:-8], work.target_of(header.target), 0, 2**32)
         assert nonce is not None
@@ -154,6 +156,17 @@ def test_of_blocks_without_end_beside_others_so_many_are_kept(flooded):
     assert len(kept(node, blocks)) == 10
     assert node.head == head
     assert node.reasons() == [], "each is valid: nobody can say who is to blame"
+
+
+def test_full_blocks_beside_others_count_for_many(flooded):
+    world, node, one, _ = flooded
+    transfers = [world.transfer(one.node.chain.genesis_id) for _ in range(300)]
+    blocks = siblings(one, 5, world.now, transfers)
+    assert weight_of(blocks[0], 128.0) == 1 + 300 // 128 + len(blocks[0].data) // 2**17 == 3
+    assert weight_of(blocks[0], 2.0) == 2.0, "a bucket that is full has room for any block"
+    for block in blocks:
+        hand(world, Blocks((block,)))
+    assert len(kept(node, blocks)) == 3
 
 
 def test_connecting_again_makes_no_room(flooded):
