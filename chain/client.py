@@ -7,13 +7,10 @@ client may be shared by threads and survives a fork: connections belong to one t
 from __future__ import annotations
 
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import quote
-
-import requests
 
 from chain.answers import (
     EventPage,
@@ -25,10 +22,10 @@ from chain.answers import (
     TransactionRefused,
     View,
     WaitTimeout,
-    to_page,
 )
 from chain.encoding import encode
 from chain.errors import InvalidEncoding
+from chain.following import POLL_SECONDS, Following
 from chain.keys import Key
 from chain.params import NETWORKS, Genesis, Params
 from chain.schema import Hash, from_object
@@ -36,16 +33,12 @@ from chain.state import Account, Attested, Dataset, Finality, Job, Model, Valida
 from chain.state.membership import Membership, Misconduct
 from chain.state.objects import JobState
 from chain.transactions import Payload, ReportMisconduct, Signed, VoteCheckpoint, body_of, sign
-from chain.transport import CBOR, Transport
+from chain.transport import CBOR
 
 #: Milliseconds after which a transaction made by :meth:`NodeClient.send` expires unless told otherwise.
 EXPIRES_IN_MS = 10 * 60 * 1000
-#: Seconds of one long poll; the node answers at its end with what there is.
-POLL_SECONDS = 20.0
 #: Which jobs a list has.
 Which = Literal["open", "all"] | JobState
-#: Seconds between two tries to reach a node that does not answer, in :meth:`NodeClient.follow`.
-RETRY_SECONDS = 0.5
 
 __all__ = [
     "EventPage", "NodeClient", "NodeError", "NodeEvent", "NodeRefused", "NodeUnavailable", "Page",
@@ -53,7 +46,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class NodeClient(Transport):
+class NodeClient(Following):
     """A node's HTTP API.
 
     Every method raises :class:`NodeUnavailable` when nobody answers within ``timeout`` seconds and
@@ -336,71 +329,6 @@ class NodeClient(Transport):
                 raise WaitTimeout(f"transaction {transaction} is {status}, not {until}, after {timeout} s", last)
 
     # ------------------------------------------------------------------ events
-
-    def events(self, after: int | None = None, wait: float = 0, limit: int = 500) -> EventPage:
-        """Events with a number above ``after``; waits up to ``wait`` seconds for the first one.
-
-        Without ``after`` the page is empty and ``next`` is where the future begins.
-        """
-        answer = self._json(
-            "/events", {"after": after, "wait": f"{wait:.3f}", "limit": limit}, timeout=wait + self.timeout
-        )
-        try:
-            return to_page(answer)
-        except InvalidEncoding as error:
-            raise self.strange("/events", f"no events ({error})") from error
-
-    def follow(
-        self, stop: threading.Event, after: int | None = None, wait: float = POLL_SECONDS
-    ) -> Iterator[EventPage]:
-        """Pages of events until ``stop`` is set; never raises for an absent node, it waits for it.
-
-        The first page (without ``after``) has no events: look at the state then.  So has the first page of
-        another run, and the first one after the node was away.
-        """
-        run: str | None = None
-        look = True  # the follower has to look at the state whatever the events say
-        while not stop.is_set():
-            try:
-                page = self.events(after, 0 if look else wait)
-            except NodeUnavailable:
-                look = True
-                stop.wait(RETRY_SECONDS)
-                continue
-            except NodeRefused as refused:
-                if refused.code != "unknown_event":
-                    raise
-                after, look = None, True  # the node never had that many events: another run
-                continue
-            if run is not None and page.run != run and after is not None:
-                run, after, look = page.run, None, True
-                continue
-            run, after = page.run, page.next
-            if page.events or look:
-                look = False
-                yield page
-
-    def log(self, stop: threading.Event, tail: int = 10) -> Iterator[str]:
-        """Lines of ``blockchain.log``: the last ``tail`` ones, then each as it is written, until ``stop``.
-
-        Where the connection broke it goes on behind the last line that came.
-        """
-        last = ""
-        while not stop.is_set():
-            params = {"tail": 0 if last else tail}
-            try:
-                with self._request("GET", "/log", params=params, stream=True, timeout=30, resume=last) as response:
-                    response.encoding, event = "utf-8", ""
-                    for line in response.iter_lines(chunk_size=1, decode_unicode=True):
-                        if stop.is_set():
-                            return
-                        if line.startswith("id: "):
-                            event = line[len("id: ") :]
-                        elif line.startswith("data: "):
-                            last = event
-                            yield line[len("data: ") :]
-            except (NodeUnavailable, requests.RequestException):
-                stop.wait(RETRY_SECONDS)
 
 
 def _segment(text: str) -> str:

@@ -62,7 +62,7 @@ def test_the_modules_of_the_core_exist(module):
 
 def test_every_module_of_the_chain_is_in_the_core_or_known_for_its_io():
     core = _core()
-    of_the_client = ("chain.client", "chain.transport", "chain.answers")
+    of_the_client = ("chain.client", "chain.following", "chain.transport", "chain.answers")
     outside = ("chain", "chain.store", "chain.database", *of_the_client, "chain.voting", "chain.wallets", "chain.node")
     unknown = [
         module

@@ -45,7 +45,7 @@ class Scripted(NodeClient):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr("chain.client.RETRY_SECONDS", 0)
+    monkeypatch.setattr("chain.following.RETRY_SECONDS", 0)
 
 
 def follow(*script: EventPage | Exception, after: int | None = None) -> tuple[list[EventPage], Scripted]:

@@ -317,7 +317,7 @@ class TestEvents:
             raise requests.ConnectionError("cut")
 
         monkeypatch.setattr(requests.Response, "iter_lines", breaking)
-        monkeypatch.setattr("chain.client.RETRY_SECONDS", 0.01)
+        monkeypatch.setattr("chain.following.RETRY_SECONDS", 0.01)
         lines, told = NodeClient(served.url).log(stop, tail=100), []
         told.append(next(lines))
         for amount in (6, 7):
