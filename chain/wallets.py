@@ -91,7 +91,8 @@ class Wallets:
     def add(self, name: str, key: Key) -> Key:
         """Keep a key under this name. Raises WalletError where the name is taken or no name."""
         path = self._path(name)
-        password = self._password(make=True)
+        self._make_password()
+        password = self._password()
         content = _keyfile().create_keyfile_json(key.secret, password.encode(), kdf="pbkdf2", iterations=ITERATIONS)
         if not _create(path, (json.dumps(content, indent=2) + "\n").encode()):
             raise WalletError("a name that is free", f"the wallet {name}", str(path))
@@ -132,20 +133,25 @@ class Wallets:
             raise WalletError("a wallet's name of a-z, 0-9, then also . _ -", repr(name[:80]))
         return self.folder / f"{name}.json"
 
-    def _password(self, *, make: bool = False) -> str:
-        """The folder's password; with `make` a new one for a folder that has no keystores yet. A new one beside
-        keystores would open none of them, and would lock out what is made with it once the right one is back."""
+    def _make_password(self) -> None:
+        """A password, where there is none, for a folder without keystores. A new one beside keystores would open none
+        of them, and would lock out what is made with it once the right one is back."""
+        try:
+            if not any(self.folder.glob("*.json")):  # whoever makes the first keystore has made the password
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _create(self.folder / PASSWORD_FILE, (secrets.token_hex(32) + "\n").encode())
+        except OSError as error:
+            raise WalletError("a folder for wallets that can be written", str(error)) from error
+
+    def _password(self) -> str:
+        """The folder's password."""
         path = self.folder / PASSWORD_FILE
         try:
-            used = any(self.folder.glob("*.json"))  # first: whoever makes the first keystore has made the password
             if not path.exists():
-                if used or not make:
-                    raise PasswordMissing(f"{path}, the password of the keystores beside it", "no such file")
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _create(path, (secrets.token_hex(32) + "\n").encode())
+                raise PasswordMissing(f"{path}, the password of the keystores beside it", "no such file")
             return path.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise WalletError("a folder for wallets that can be read and written", str(error)) from error
+            raise WalletError("a folder for wallets that can be read", str(error)) from error
 
 
 def _create(path: Path, content: bytes) -> bool:
