@@ -195,6 +195,14 @@ def test_what_failed_keeps_no_memory(iris: Any) -> None:
     assert not context._sessions
 
 
+def test_what_is_in_memory_for_other_jobs_stays(iris: Any) -> None:
+    context, failed, other = iris.context(iris.alice), iris.open(), iris.open()
+    kept, gone = context.session(other), context.session(failed)
+    context.forget(failed)
+    assert context.session(other) is kept
+    assert context.session(failed) is not gone
+
+
 def test_content_that_is_missing_may_be_there_later(iris: Any, lab_module: Any) -> None:
     forget()
     job = iris.open()
