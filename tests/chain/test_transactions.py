@@ -319,6 +319,17 @@ def test_a_body_is_read_from_json_objects_too(examples: dict[str, Payload], sign
         assert Body.from_object(signed.to_object()["body"]) == signed.body
 
 
+def test_what_is_wrong_in_an_object_is_named_from_the_transaction_s_root(
+    examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    obj = signed_of(examples["transfer"]).to_object()
+    payload = obj["body"]["payload"] | {"amount": "5"}
+    for change, where in (({"salt": 1}, "body.salt"), ({"payload": payload}, "body.payload.amount")):
+        with pytest.raises(InvalidEncoding) as refusal:
+            Signed.from_object(obj | {"body": obj["body"] | change})
+        assert refusal.value.where == where
+
+
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_a_chain_error_and_nothing_else(data: bytes) -> None:
     with pytest.raises(ChainError):
