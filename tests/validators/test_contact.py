@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,6 +132,42 @@ def test_a_node_that_goes_away_while_nothing_happens_is_noticed(
 
     service._report(Reporter(), Contact(), Stop())  # type: ignore[arg-type]
     assert [level for level, _ in said()] == ["WARNING", "INFO"]
+
+
+class Away:
+    """In the place of whatever asks the node: the node is away once, and then it answers, and that was all."""
+
+    def __init__(self, wake: threading.Event, stop: threading.Event) -> None:
+        self.wake, self.stop, self.tries = wake, stop, 0
+
+    def consider(self) -> None:
+        self.tries += 1
+        self.wake.set()  # not in half a second
+        if self.tries == 1:
+            raise AWAY
+        self.stop.set()
+
+
+@pytest.mark.parametrize("activity", ["checkpoint votes", "attestations", "votes on models"])
+def test_what_the_node_answers_again_fails_no_more(
+    activity: str, said: Callable[[], list[tuple[str, str]]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wake, stop, contact = threading.Event(), threading.Event(), Contact()
+    away: Any = Away(wake, stop)
+    settings = service.ValidatorSettings("a", "http://127.0.0.1:1", "", tmp_path, "a", tmp_path, tmp_path)
+    monkeypatch.setattr(service, "RETRY", 0.001)
+    monkeypatch.setattr(service, "open_store", lambda where: None)
+    monkeypatch.setattr(service, "ModelVoter", lambda *given: away)
+    work = {
+        "checkpoint votes": lambda: service._consider(away, contact, stop),
+        "attestations": lambda: service._attest(away, contact, wake, stop),
+        "votes on models": lambda: service._judge(settings, KEYS[0], contact, wake, stop),
+    }
+    work[activity]()
+    assert away.tries == 2
+    (_, lost), (_, found) = said()
+    assert activity in lost
+    assert "the node answers again" in found
 
 
 @pytest.mark.parametrize("key", KEYS)
