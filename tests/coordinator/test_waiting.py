@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from chain.answers import Page
 from chain.client import NodeClient, View
 from chain.schema import Hash
+from chain.state import ValidatorSet
 from coordinator import views
+from coordinator.app import create_app
+from coordinator.context import Services
 from coordinator.routes.jobs import _lasting
+from coordinator.settings import Settings
 from coordinator.waiting import LATE_MS, awaited, late_votes
 from tests.coordinator.test_views import NOW, QUORUM, A, B, Partition, a_job, the_round
 
@@ -69,11 +78,25 @@ def test_a_job_without_a_seed_waits_for_that_and_one_that_is_over_for_nothing() 
 
 
 class Node:
+    """Has one job, whose block is not final."""
+
     asked = 0
+
+    def __init__(self, opened: int = NOW) -> None:
+        self.view = seen(11, replace(OPENED, opened=opened))
 
     def voted(self) -> dict[str, int]:
         self.asked += 1
         return dict(VOTED)
+
+    def validators(self) -> ValidatorSet:
+        return QUORUM
+
+    def job_view(self, job: str) -> View[Any]:
+        return self.view
+
+    def job_page(self, state: str, **_: Any) -> Page[Any]:
+        return Page((self.view,), None)
 
 
 @pytest.mark.parametrize(
@@ -100,3 +123,16 @@ def test_who_follows_a_job_hears_that_finality_is_late_and_of_each_vote_and_when
     told = [_lasting(document) for document in documents]
     assert all(one != other for one, other in pairwise(told))
     assert _lasting(documents[-1]) == _lasting(views.job_document(seen(12), QUORUM, late + 60_000))
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/bafyjob", "/api/v1/jobs"])
+def test_a_job_as_it_is_served_and_the_list_of_jobs_say_who_has_not_voted(path: str, tmp_path: Path) -> None:
+    node: Any = Node(opened=int(time.time() * 1000) - LATE_MS - 1)
+    none: Any = None
+    found = Services(
+        Settings(data=tmp_path), node, none, none, none, none, none, threading.Lock(), threading.Event()
+    )  # fmt: skip
+    answer = create_app(found).test_client().get(path).json
+    (job,) = answer.get("jobs", [answer])
+    assert job["waiting_for"]["what"].startswith("finality, which is late: 1 of 3 votes for block 12")
+    assert job["waiting_for"]["who"] == B
