@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import pytest
 
 from chain.blockchain import Blockchain
 from chain.blocks import Block
-from chain.errors import MempoolFull
+from chain.errors import Expired, MempoolFull
 from chain.finality import next_vote
 from chain.keys import Key
 from chain.mempool import Limits, Mempool
@@ -222,3 +223,12 @@ def test_what_was_acknowledged_on_a_branch_ahead_in_time_waits_for_its_time_on_a
     sim.now = right + 900_000
     sim.node.on_time()
     sim.run(lambda: sim.node.standing(signed.id).status == "included")
+
+
+def test_the_reason_against_a_transaction_does_not_hold_it(sim, net):
+    signed = sim.signed(Transfer(net.owner.address, 1), net.owner, sim.now - 1)
+    freed = weakref.ref(signed)
+    (answer,) = sim.node.receive_transactions([signed])
+    del signed
+    assert isinstance(answer, Expired)
+    assert freed() is None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import sqlite3
 import threading
 import time
-from contextlib import closing
+import weakref
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import pytest
 
 from chain.client import NodeUnavailable
+from chain.errors import Expired
 from chain.node.api import create_app
 from chain.node.blocklog import BlockLog
 from chain.node.core import Node
+from chain.node.peering.peer import PeerRefused
 from chain.node.service import Service, Unacknowledged, _Found, _Submission, clock
 from chain.params import DEVELOPMENT
 from chain.store import Store
@@ -129,6 +133,60 @@ def test_what_stands_behind_a_refused_write_has_its_turn(in_process, net, monkey
     assert done.wait(20)
     refused.join(20)
     assert failed
+
+
+def test_what_nobody_waits_for_any_more_is_not_taken(in_process, net, monkeypatch):
+    """Its sender was told to send it again, and may have thought better of it."""
+    service, _ = in_process
+    busy, go_on = threading.Event(), threading.Event()
+    service.start()
+    service.post(lambda: (busy.set(), go_on.wait(20)))
+    assert busy.wait(20)
+    signed = transfer(service, net)
+    with monkeypatch.context() as impatient:
+        impatient.setattr("chain.node.service.ACKNOWLEDGE_SECONDS", 0.01)
+        with pytest.raises(Unacknowledged, match="the disk did not take it"):
+            service.submit(signed)
+    go_on.set()
+    assert service.call(lambda: service.node.standing(signed.id)) is None
+
+
+@pytest.fixture
+def no_collector():
+    """Nothing looks for rings of objects that hold each other, as a node's process does seldom."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_transaction_that_was_refused_is_freed_with_the_answer(in_process, net, no_collector):
+    service, _ = in_process
+    service.start()
+    signed = transfer(service, net, expires_in=-1)
+    freed = weakref.ref(signed)
+    with suppress(Expired):
+        service.submit(signed)
+        pytest.fail("it was not refused")
+    del signed
+    service.call(lambda: None)  # by then the writer is done with what came before
+    assert freed() is None
+
+
+def test_what_was_done_for_a_peer_that_was_refused_is_freed_with_the_answer(in_process, no_collector):
+    service, _ = in_process
+    service.start()
+
+    def refuse():
+        raise PeerRefused("full", "no room")
+
+    freed = weakref.ref(refuse)
+    with suppress(PeerRefused):
+        service.call(refuse)
+        pytest.fail("it was not refused")
+    del refuse
+    service.call(lambda: None)
+    assert freed() is None
 
 
 def test_a_node_looks_at_the_clock_again_which_may_have_been_set(in_process, net):
