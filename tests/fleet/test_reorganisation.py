@@ -23,7 +23,7 @@ from chain.state import Job, record_digest
 from chain.transactions import Attest, Signed, Transfer, VoteCheckpoint, VoteModel
 from coordinator import views
 from coordinator.client import Client, Problem
-from coordinator.documents import JobDocument
+from coordinator.documents import FINALITY, JobDocument
 from coordinator.paying import payouts
 from tests.fleet import sites
 from tests.fleet.sites import Network, Pool, Site, until
@@ -186,7 +186,8 @@ def play(network: Network) -> Story:
     ours.node.add_peer(others.node.url, ours.token())
     # Before anybody works on: what was undone is done again as far as it applies, and the coordinator says so.
     until(lambda: watchers[kept].last()["partitions"][1]["transaction"] == final.id)
-    until(lambda: watchers[kept].last()["partitions"][0]["state"] == "done" and watchers[late].last()["final"])
+    until(lambda: watchers[kept].last()["partitions"][0]["state"] == "done")
+    until(lambda: not watchers[late].last()["waiting_for"]["what"].startswith(FINALITY))
     compare()
     pool.open.set()
     shown = {job: watcher.end() for job, watcher in watchers.items()}
