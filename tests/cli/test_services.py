@@ -14,6 +14,8 @@ import pytest
 
 from chain.client import NodeClient
 from chain.params import Genesis
+from cli.reading import UnreadableFile
+from cli.services import _genesis
 from runtime.settings import DataFolder, EndpointsError
 from tests.lab import key_of
 
@@ -64,3 +66,19 @@ def test_a_node_that_was_given_its_genesis_once_comes_back_on_its_folder(tmp_pat
     with node(folder) as again:
         assert again.genesis_hash() == begun
     assert folder.genesis.read_bytes() == genesis.read_bytes()
+    folder.genesis.write_bytes(genesis.read_bytes()[:20])  # as after a copy that was cut short
+    with node(folder) as again:
+        assert again.genesis_hash() == begun
+    assert folder.genesis.read_bytes() == genesis.read_bytes()
+
+
+def test_a_genesis_that_is_no_such_file_is_refused_where_it_is_named_or_nothing_else_is_there(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    broken = tmp_path / "genesis.json"
+    broken.write_text('{"network":')
+    folder.genesis.parent.mkdir(parents=True, exist_ok=True)
+    folder.genesis.write_bytes(broken.read_bytes())
+    for named, has_chain in ((str(broken), False), (str(broken), True), (None, False)):
+        with pytest.raises(UnreadableFile, match=r"genesis\.json"):
+            _genesis(folder, named, has_chain)
+    assert _genesis(folder, None, True) is None
