@@ -328,8 +328,6 @@ class NodeClient(Following):
                 status = "unknown" if last is None else last.get("status")
                 raise WaitTimeout(f"transaction {transaction} is {status}, not {until}, after {timeout} s", last)
 
-    # ------------------------------------------------------------------ events
-
 
 def _segment(text: str) -> str:
     return quote(text, safe="")

@@ -25,6 +25,9 @@ from coordinator.routes.streams import STREAM
 from coordinator.waiting import late_votes
 from runtime.serving import ServerEvent, sse
 
+#: Events that are looked through for a job before it is shown anew.
+EVENTS = 500
+
 blueprint = APIBlueprint(
     "jobs", __name__, url_prefix="/api/v1/jobs", tag={"name": "Jobs", "description": "From opening to adoption"}
 )
@@ -150,10 +153,6 @@ def _lasting(document: JobDocument | None) -> dict[str, Any] | None:
     if waiting is not None and waiting["what"].startswith(FINALITY):
         return {**document}
     return {name: value for name, value in document.items() if name != "waiting_for"}
-
-
-#: Events that are looked through for a job before it is shown anew.
-EVENTS = 500
 
 
 def _happened(node: NodeClient, job: str, last: int) -> bool:

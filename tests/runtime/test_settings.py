@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from typing import NoReturn
 
 import pytest
 
@@ -79,17 +80,22 @@ with only_one(Path(sys.argv[1]), "taken", "another"):
         pass
 
 
+def end_with(descriptor: int) -> NoReturn:
+    """End a forked child: with 0 where its descriptor is open still."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+
+
 def test_a_child_that_lets_go_of_the_lock_closes_nothing_else(tmp_path):
     with only_one(tmp_path / "lock", "taken", "another"):
         inside = os.fork()
         if inside == 0:
             other = os.open(os.devnull, os.O_RDONLY)  # takes the number that the lock had
     if inside == 0:
-        try:
-            os.fstat(other)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
+        end_with(other)
     assert os.waitstatus_to_exitcode(os.waitpid(inside, 0)[1]) == 0
 
 
@@ -99,11 +105,7 @@ def test_a_fork_after_the_lock_was_let_go_closes_nothing(tmp_path):
     other = os.open(os.devnull, os.O_RDONLY)
     child = os.fork()
     if child == 0:
-        try:
-            os.fstat(other)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
+        end_with(other)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     os.close(other)
 

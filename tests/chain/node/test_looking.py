@@ -28,7 +28,7 @@ def at_the_moment(node: Node, look: Callable[[], Any]) -> list[Any]:
         found.append(look())
         commit(tree)
 
-    node.chain.commit = committing  # type: ignore[method-assign]
+    node.chain.commit = committing  # type: ignore[method-assign] # of this chain alone
     return found
 
 
