@@ -34,7 +34,8 @@ def load(genesis: Genesis, params: Params, store: Store) -> tuple[Blockchain, in
     if first != chain.genesis_id:
         raise StoreError(
             f"the database holds the chain of genesis {first}, this network's is {chain.genesis_id}: "
-            "name another data folder, or start with the genesis this one was made with"
+            "name another data folder, or start with the genesis this one was made with: without --genesis, and with "
+            "DATA/node/genesis.json set aside, the node takes it from the database and writes that file again"
         )
     root = _root(params, store)
     if root is not None:

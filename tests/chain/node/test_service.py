@@ -226,6 +226,22 @@ def test_the_folder_says_the_genesis_of_its_chain(tmp_path, net, said):
         assert Genesis.from_json(kept.read_bytes()) == given
 
 
+def test_a_genesis_file_that_was_replaced_is_named_and_setting_it_aside_brings_the_network_back(tmp_path, net):
+    kept, given = DataFolder(tmp_path).genesis, net.genesis()
+
+    def start(genesis):
+        stop = threading.Event()
+        run(tmp_path, "127.0.0.1", 0, genesis, net.miner, stop, lambda _: stop.set())
+
+    start(given)
+    kept.write_text(Genesis(given.network, given.time, given.validators, given.balances, "another").to_json())
+    with pytest.raises(StoreError, match=r"with DATA/node/genesis\.json set aside"):
+        start(Genesis.from_json(kept.read_bytes()))
+    kept.unlink()
+    start(None)
+    assert Genesis.from_json(kept.read_bytes()) == given
+
+
 def test_two_final_branches_stop_the_node_loudly(tmp_path, net, monkeypatch):
     def conflict(_self):
         raise ConflictingFinality("one final block", "two")
