@@ -76,6 +76,16 @@ class PasswordMissing(WalletError):
     advice = "Restore it from the backup (`cp wallets/*` leaves it out: it begins with a dot); nothing is changed."
 
 
+class PasswordWrong(WalletError):
+    """A keystore and a password that do not belong together."""
+
+    code = "password_wrong"
+    advice = (
+        "Give the password that the keystore was made with. The one of a folder's wallets is in its `.password`: "
+        "restore that from the same backup as the keystore."
+    )
+
+
 # Transactions
 
 
@@ -167,6 +177,13 @@ class InsufficientBalance(InvalidTransaction):
 
     code = "insufficient_balance"
     advice = "Transfer to the sender first, or send less."
+
+
+class InsufficientStake(InsufficientBalance):
+    """More stake given up than the sender has."""
+
+    code = "insufficient_stake"
+    advice = "Give up that much or less; what was given up already becomes free by itself after the delay."
 
 
 class MempoolFull(InvalidTransaction):

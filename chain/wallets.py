@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from chain.errors import PasswordMissing, WalletError
+from chain.errors import PasswordMissing, PasswordWrong, WalletError
 from chain.keys import ORDER, Key
 from chain.schema import Address
 from runtime import strict_json
@@ -55,9 +55,11 @@ def open_keystore(path: Path, password: str, source: str = "the keystore's passw
     _check_stretching(content, path)
     try:
         key = Key(_keyfile().decode_keyfile_json(content, password.encode()))
+    except ValueError as error:  # among it that the password is another
+        raise PasswordWrong(source, f"one that does not open it ({error})", str(path)) from error
     # The library asserts and takes apart what it has not looked at.
-    except (ValueError, TypeError, KeyError, NotImplementedError, AssertionError, AttributeError) as error:
-        raise WalletError(source, f"one that does not open it ({error})", str(path)) from error
+    except (TypeError, KeyError, NotImplementedError, AssertionError, AttributeError) as error:
+        raise WalletError("an Ethereum V3 keystore", f"one that cannot be opened ({error})", str(path)) from error
     if key.address != _address_of(content, path):
         raise WalletError(f"the key of {_address_of(content, path)}", f"that of {key.address}", str(path))
     return key
@@ -150,8 +152,10 @@ class Wallets:
             if not path.exists():
                 raise PasswordMissing(f"{path}, the password of the keystores beside it", "no such file")
             return path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise WalletError("a folder for wallets that can be read", str(error)) from error
+        except UnicodeDecodeError as error:
+            raise PasswordWrong("the password of the keystores beside it", f"no text ({error})", str(path)) from error
 
 
 def _create(path: Path, content: bytes) -> bool:

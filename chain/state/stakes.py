@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from chain.errors import Forbidden, InsufficientBalance
+from chain.errors import Forbidden, InsufficientStake
 from chain.records import replace
 from chain.state.accounts import account_of, debit
 from chain.state.context import Context, Origin, require
@@ -30,12 +30,12 @@ def apply_stake(context: Context, origin: Origin, payload: Stake) -> None:
 def apply_unstake(context: Context, origin: Origin, payload: Unstake) -> None:
     """Give up stake: its weight leaves with the next change of the set, the amount is free after the delay.
 
-    Raises ``InsufficientBalance`` for more than is staked, ``Forbidden`` for the last stake that votes, or for more
+    Raises ``InsufficientStake`` for more than is staked, ``Forbidden`` for the last stake that votes, or for more
     amounts under way than an account may have.
     """
     account, params = account_of(context, origin.sender), context.params
     if payload.amount > account.stake:
-        raise InsufficientBalance(
+        raise InsufficientStake(
             f"an amount of at most {account.stake}, the sender's stake",
             str(payload.amount),
             "body.payload.amount",

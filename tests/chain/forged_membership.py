@@ -94,7 +94,7 @@ OF_VALIDATORS: dict[str, tuple[Forgery, int, str, str]] = {
         lambda w: w.signed(Stake(1), POOR).data, 422, "insufficient_balance", "owns at least",
     ),
     "giving up more than is staked": (
-        lambda w: w.signed(Unstake(5)).data, 422, "insufficient_balance", "the sender's stake",
+        lambda w: w.signed(Unstake(5)).data, 422, "insufficient_stake", "the sender's stake",
     ),
     "giving up a negative amount": (lambda w: w.raw(Unstake(5), amount=-5), 400, "invalid_encoding", "at least 1"),
     # admit_validator

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from chain.errors import PasswordMissing, WalletError
+from chain.errors import PasswordMissing, PasswordWrong, WalletError
 from chain.keys import Key
 from chain.wallets import Wallets, generate, open_keystore
 
@@ -52,7 +52,7 @@ def test_a_keystore_of_somebody_else_opens_with_its_password(tmp_path: Path) -> 
     path = tmp_path / "theirs.json"
     path.write_text(json.dumps(content))
     assert open_keystore(path, "correct horse").address == Key(secret).address
-    with pytest.raises(WalletError, match="password"):
+    with pytest.raises(PasswordWrong, match="Give the password that the keystore was made with"):
         open_keystore(path, "wrong")
     path.write_text(json.dumps(content | {"address": "00" * 20}))
     with pytest.raises(WalletError, match="expected the key of 0x0000"):
@@ -106,7 +106,7 @@ def test_a_password_that_does_not_fit_is_named_by_its_file(wallets: Wallets) -> 
     password = wallets.folder / ".password"
     for other in (b"another\n", b"\xff"):
         password.write_bytes(other)
-        with pytest.raises(WalletError, match=r"wallets/\.password|utf-8"):
+        with pytest.raises(PasswordWrong, match=r"wallets/\.password.*restore that from the same backup"):
             wallets.load("alice")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chain.errors import Forbidden, InsufficientBalance
+from chain.errors import Forbidden, InsufficientBalance, InsufficientStake
 from chain.params import NETWORKS, Genesis
 from chain.state import genesis_state
 from chain.state.supply import supply
@@ -70,7 +70,9 @@ def test_amounts_that_a_change_of_the_set_put_off_to_one_time_stay_as_many(stake
 def test_nobody_stakes_more_than_it_owns_or_gives_up_more_than_it_staked(chain: Any) -> None:
     chain.refuse(InsufficientBalance, "alice", Stake(10_001))
     chain.do("alice", Stake(600))
-    chain.refuse(InsufficientBalance, "alice", Unstake(601))
+    refused = chain.refuse(InsufficientStake, "alice", Unstake(601))
+    assert "at most 600, the sender's stake, found 601. Give up that much or less" in str(refused)
+    assert "ransfer" not in str(refused), "what is sent to the sender adds nothing to its stake"
     chain.refuse(InsufficientBalance, "alice", Transfer(chain.address("bob"), 9_401))
 
 
