@@ -21,6 +21,7 @@ from chain.node.service import Service
 from runtime.files import atomic_write
 
 MAX_ADDRESS_BYTES = 1024
+BODY = 'expected a body {"url": "http://HOST:PORT"}'
 
 
 def operator_token(path: Path) -> str:
@@ -50,6 +51,8 @@ def blueprint(service: Service, links: Links, token: str) -> Blueprint:
         arguments()
         _check(token)
         url = _url(_given(MAX_ADDRESS_BYTES))
+        if url == links.peering.url:
+            raise Refused(400, "invalid_request", f"expected the address of another node, {url} is this one's own")
         in_writer(service, lambda: service.peers.add(url))
         return answer({"url": url}, 202)
 
@@ -94,10 +97,10 @@ def _given(limit: int) -> str:
         else:
             kind = request.mimetype or "no type"
             raise Refused(415, "unsupported_media_type", f"expected application/json or {CBOR}, came {kind}")
-    except UnicodeDecodeError as error:
-        raise Refused(400, "invalid_request", "expected UTF-8") from error
+    except InvalidEncoding as error:  # its advice is for those who sign what they send
+        raise Refused(400, "invalid_request", f"{BODY}: {error.said}") from error
     if not isinstance(given, dict) or given.keys() != {"url"} or not isinstance(given["url"], str):
-        raise Refused(400, "invalid_request", 'expected {"url": "http://HOST:PORT"}')
+        raise Refused(400, "invalid_request", BODY)
     return str(given["url"])
 
 

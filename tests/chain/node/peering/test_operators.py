@@ -116,6 +116,23 @@ def test_an_address_is_checked_with_fitting_advice(start):
         assert ask(a, "DELETE", "/peers", a.token, params={"url": url}).status_code == 400
 
 
+def test_a_body_that_is_no_json_is_told_what_was_expected(start):
+    a = start("a")
+    headers = {"Authorization": f"Bearer {a.token}", "Content-Type": "application/json"}
+    for body in (b"{bad", b"", b"\xff", b"[1, 1.5]", b'{"url": "\\ud800"}'):
+        answer = requests.post(f"{a.url}/peers", data=body, headers=headers, timeout=5)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert answer.json()["detail"].startswith('expected a body {"url": "http://HOST:PORT"}: ')
+        assert "DAG-CBOR" not in answer.json()["detail"]
+
+
+def test_a_node_s_own_address_is_refused_as_its_peer(start):
+    a = start("a")
+    with pytest.raises(NodeRefused, match=f"expected the address of another node, {a.url} is this one's own"):
+        a.client.add_peer(f"{a.url}/", a.token)
+    assert overview(a)["addresses"] == []
+
+
 def test_operators_forgive(start, hello):
     a = start("a")
     assert say(a, token_of(greet(a, hello)), body=b"\xff").status_code == 400
