@@ -55,9 +55,13 @@ class Book:
         """Counts up whenever :meth:`content` has."""
 
     def content(self) -> dict[str, Any]:
-        """What is worth keeping over a restart: strangers' addresses that answered, and who is refused."""
+        """What is worth keeping over a restart: addresses that answered, the operator's first, and who is refused.
+
+        The operator's are strangers' in the next run, unless named again: a wrong one is not tried for ever.
+        """
+        found = sorted((each for each in self if each.answered), key=lambda each: not each.trusted)
         return {
-            "addresses": [each.url for each in self if each.answered and not each.trusted],
+            "addresses": [each.url for each in found[: self._limits.addresses]],
             "discouraged": [[who, found.until, found.reason] for who, found in self._discouraged.items()],
         }
 

@@ -244,8 +244,11 @@ class Links:
             return url != "" and self._dialling.get(token) == url
 
     def call_back(self, hello: Hello, token: str, given: str) -> bool:
-        """Whether the node that greeted is at the address it names."""
-        if not hello.url or hello.url == self.peering.url:
+        """Whether the node that greeted is at the address it names.
+
+        It answers only to the address that it greeted. Who names none cannot show to be that one, and does not ask.
+        """
+        if not hello.url or not self.peering.url or hello.url == self.peering.url:
             return False
         try:
             found = self._greet(hello.url, Greeting(self.peering.hello(), given, token), CALLBACK_SECONDS)

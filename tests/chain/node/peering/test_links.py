@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from chain.node.peering.links import UNDER_WAY, Link, Links
-from chain.node.peering.messages import Transactions
+from chain.node.peering.messages import Hello, Status, Transactions
 from chain.params import DEVELOPMENT
+
+ZERO = "00" * 32
 
 
 @pytest.fixture
@@ -42,3 +46,13 @@ def test_peers_that_take_their_time_hold_up_nobody_else(links):
     links.send("http://quick:1", Transactions(()))
     assert posted.get(timeout=10).startswith("http://quick:1/p2p/"), "while the slow ones hold theirs for 30 s"
     assert posted.empty(), "so many are under way to one peer, and the rest waits"
+
+
+@pytest.mark.parametrize(("own", "asks"), [("", False), ("http://greeter:1", False), ("http://here:1", True)])
+def test_who_has_no_address_does_not_call_back_in_vain(links, own, asks):
+    """The other side answers only to the address that it greeted, which has to be the one that asks."""
+    links, posted = links
+    hello = Hello(1, ZERO, "00" * 16, own, Status(0, ZERO, "0", "0", 0, ZERO, 0, ZERO))
+    links.peering = SimpleNamespace(url=own, hello=lambda: hello)
+    assert not links.call_back(replace(hello, url="http://greeter:1"), "11" * 16, "22" * 16)
+    assert posted.empty() is not asks

@@ -26,9 +26,9 @@ class Desk:
         self.genesis, self.store, self.now = genesis, Store(None), 1_700_000_000_000
         self.start()
 
-    def start(self) -> Book:
+    def start(self, *seeds: str) -> Book:
         node = Node(self.genesis, DEVELOPMENT, self.store, lambda: self.now, Address("0x" + "ab" * 20))
-        self.peers = Peers(node, self.store, lambda: self.now, lambda _: None, "", ())
+        self.peers = Peers(node, self.store, lambda: self.now, lambda _: None, "", seeds)
         self.peers.links.dial = lambda: None  # type: ignore[method-assign]
         return self.peers.peering.book
 
@@ -60,6 +60,29 @@ def test_addresses_that_answered_and_whom_it_does_not_listen_to_are_known_after_
     assert refusal is not None
     assert refusal.reason == "a header against the rules"
     assert book.refusal("http://b:7001", refusal.until) is None, "and it ends when it was to end"
+
+
+def test_an_address_of_the_command_line_that_answered_is_one_of_many_in_the_next_run(desk: Desk) -> None:
+    book = desk.start("http://a:7001", "http://a-mistake:7001")
+    assert all(each.trusted for each in book)
+    for number in range(Limits().addresses):
+        book.answered(f"http://x{number}:1")
+    book.answered("http://a:7001")
+    desk.tick()
+    kept = list(desk.start())
+    assert len(kept) == Limits().addresses, "it counts as the others do, and comes before them"
+    assert [(each.url, each.trusted, each.answered) for each in kept[:1]] == [("http://a:7001", False, True)]
+    assert "http://a-mistake:7001" not in [each.url for each in kept]
+    assert desk.start("http://a:7001").trusts("http://a:7001"), "until it is named again"
+
+
+def test_what_the_operator_removes_is_not_there_again(desk: Desk) -> None:
+    book = desk.start("http://a:7001")
+    book.answered("http://a:7001")
+    desk.tick()
+    assert desk.peers.remove("http://a:7001")
+    desk.tick()
+    assert list(desk.start()) == []
 
 
 def test_they_are_written_when_it_ends_as_well(desk: Desk) -> None:
