@@ -10,7 +10,7 @@ from flask import Flask
 from coordinator import guard, metrics, problems, schemas
 from coordinator.context import Services, attach
 from coordinator.routes import chain, datasets, jobs, models, service
-from coordinator.strict_json import StrictJSON
+from coordinator.strict_json import StrictJSON, StrictRequest
 from runtime import problems as runtime_problems
 
 TITLE = "Assay"
@@ -34,6 +34,7 @@ def create_app(found: Services) -> Flask:
         template_folder="templates",
     )
     app.json = StrictJSON(app)
+    app.request_class = StrictRequest
     app.config.update(
         OPENAPI_VERSION="3.1.0",
         AUTO_OPERATION_ID=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ _WORDS = {
     "Field required": "expected a value, came none",
     "Extra inputs are not permitted": "there is no such field; GET /docs shows those there are",
 }
+#: What pydantic calls an object, with the class that it would have become, which no client knows.
+_OBJECT = re.compile(r"Input should be a valid dictionary(?: or instance of \w+)?")
 #: Status by the chain's codes; what is not here is the sender's mistake.
 _STATUS = {
     "unknown": 404,
@@ -77,7 +80,9 @@ def from_node(error: NodeRefused) -> Problem:
 
 def _of_the_chain(status: int, code: str, detail: str, errors: Sequence[Mapping[str, str]] = ()) -> Problem:
     headers = _RETRY if status == 503 else None
-    return Problem(status, detail=detail, type=TYPE + code.replace("_", "-"), errors=errors, headers=headers)
+    # The chain's own words begin with the field, which `errors` has beside them.
+    apart = [{**error, "message": error["message"].removeprefix(f"{error['field']}: ")} for error in errors]
+    return Problem(status, detail=detail, type=TYPE + code.replace("_", "-"), errors=apart, headers=headers)
 
 
 def from_content(error: ContentError) -> Problem:
@@ -145,11 +150,16 @@ def from_pydantic(error: ValidationError) -> Problem:
     return _bad_fields(fields)
 
 
+def _in_words(message: str) -> str:
+    known = _WORDS.get(message) or _OBJECT.sub("expected a JSON object", message)
+    return re.sub("^Input should be ", "expected ", known)
+
+
 def _bad_fields(fields: Mapping[str, Sequence[str]]) -> Problem:
     errors = []
     for name, messages in fields.items():
         # A rule over several fields has no place of its own: its message begins with the field's name.
-        message = "; ".join(_WORDS.get(each, each) for each in messages).removeprefix("Value error, ")
+        message = "; ".join(map(_in_words, messages)).removeprefix("Value error, ")
         field, colon, rest = message.partition(": ")
         whole = name in ("", "_schema")
         named = whole and colon and field.isidentifier()

@@ -12,6 +12,8 @@ from runtime.reasons import reason
 
 #: Streams send a heartbeat every 15 s; silence for three of them means that the connection is dead.
 STREAM_SILENCE = 45.0
+#: What the types of a coordinator's own problems begin with.
+OURS = "urn:assay:problem:"
 
 _D = TypeVar("_D")
 
@@ -49,8 +51,9 @@ class Problem(ClientError):  # noqa: N818
 
     def __str__(self) -> str:
         said = self.detail or self.title
-        told = (f"{field}: {message}" for field, message in self.errors)
-        fields = "".join(f"\n  {line}" for line in told if line not in said)  # one wrong field is the detail already
+        # One wrong field is the detail already; a message of the chain's has its field in front by itself.
+        told = (f"{field}: {message.removeprefix(f'{field}: ')}" for field, message in self.errors)
+        fields = "".join(f"\n  {line}" for line in told if line not in said)
         return f"{said} ({self.status}){fields}"
 
 
@@ -120,7 +123,13 @@ class Transport:
         errors = [(str(item.get("field", "")), str(item.get("message", ""))) for item in items]
         code = str(document.get("code") or document.get("type") or "")
         title = str(document.get("title", response.reason))
-        return Problem(response.status_code, title, str(document.get("detail", "")), code, errors)
+        detail = str(document.get("detail", ""))
+        if response.status_code in (404, 405) and not code.startswith(OURS):  # a coordinator's of a route it has do
+            detail = (
+                f"expected a coordinator at {self.url}, found something else there, which has no route "
+                f"{response.request.path_url[:200]}: name a coordinator's address, http://HOST:PORT"
+            )
+        return Problem(response.status_code, title, detail, code, errors)
 
     def _call(self, method: str, path: str, *, form: type[_D], **request: Any) -> _D:
         response = self._send(method, path, **request)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from runtime.logs import get_logger
 
@@ -69,7 +69,17 @@ def from_http(error: HTTPException) -> Problem:
     keep = {
         name: value for name, value in error.get_headers() if name.lower() not in {"content-type", "content-length"}
     }
-    return Problem(error.code or 500, detail=error.description or "", headers=keep)
+    return Problem(error.code or 500, detail=_words(error), headers=keep)
+
+
+def _words(error: HTTPException) -> str:
+    """What is wrong: of a path or a method in words for programs, as werkzeug's are for who typed it in a browser."""
+    if isinstance(error, NotFound):
+        return f"there is no route {request.path[:200]}; docs/http.md lists those there are"
+    if isinstance(error, MethodNotAllowed):
+        takes = ", ".join(sorted(error.valid_methods or ()))
+        return f"expected one of {takes} to {request.path[:200]}, came {request.method[:20]}"
+    return error.description or ""
 
 
 def install(app: Flask) -> None:

@@ -76,6 +76,29 @@ def test_a_problem_keeps_its_fields(serve) -> None:
     assert "partitions: too many" in str(caught.value)
 
 
+@pytest.mark.parametrize("prefix", ["", "body.payload.job: "])
+def test_a_field_is_named_once_whoever_names_it(prefix: str) -> None:
+    errors = [("body.payload.job", f"{prefix}expected one that trains")]
+    assert str(Problem(409, "Conflict", "a refusal", errors=errors)) == (
+        "a refusal (409)\n  body.payload.job: expected one that trains"
+    )
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_another_service_at_the_address_is_called_that(serve, status: int) -> None:
+    other = {"type": "about:blank", "title": "Not Found", "status": status, "detail": "x", "code": "not_found"}
+    with Client(serve(lambda _: as_json(other, status))) as client, pytest.raises(Problem) as caught:
+        client.predict("iris", [[1]])
+    assert str(caught.value).startswith(f"expected a coordinator at {client.url}, found something else there")
+    assert "/api/v1/models/iris/predict" in str(caught.value)
+
+
+def test_a_coordinator_that_has_no_such_thing_is_one(serve) -> None:
+    ours = {"type": "urn:assay:problem:unknown-model", "title": "Not Found", "status": 404, "detail": "no such model"}
+    with Client(serve(lambda _: as_json(ours, 404))) as client, pytest.raises(Problem, match="no such model"):
+        client.model("iris")
+
+
 def test_what_the_detail_says_already_is_not_said_twice() -> None:
     assert str(Problem(400, "Bad Request", "name: too long", errors=[("name", "too long")])) == "name: too long (400)"
 

@@ -59,9 +59,11 @@ def test_headers_and_the_default_title(client):
 def test_an_unknown_route_and_a_wrong_method(client):
     missing = client.get("/nothing")
     assert (missing.status_code, missing.get_json()["title"]) == (404, "Not Found")
+    assert missing.get_json()["detail"] == "there is no route /nothing; docs/http.md lists those there are"
     wrong = client.post("/field")
     assert wrong.status_code == 405
     assert "GET" in wrong.headers["Allow"]
+    assert wrong.get_json()["detail"] == "expected one of GET, HEAD, OPTIONS to /field, came POST"
     assert wrong.content_type == "application/problem+json"
 
 
