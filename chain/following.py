@@ -68,9 +68,13 @@ class Following(Transport):
 
         Where the connection broke it goes on behind the last line that came.
         """
-        last = ""
+        for _, line in self.numbered_log(stop, tail):
+            yield line
+
+    def numbered_log(self, stop: threading.Event, tail: int = 10, last: str = "") -> Iterator[tuple[str, str]]:
+        """The same with each line's number before it; behind line ``last``, where the node has had that many."""
+        params = {"tail": tail}
         while not stop.is_set():
-            params = {"tail": 0 if last else tail}
             try:
                 with self._request("GET", "/log", params=params, stream=True, timeout=30, resume=last) as response:
                     response.encoding, event = "utf-8", ""
@@ -80,7 +84,7 @@ class Following(Transport):
                         if line.startswith("id: "):
                             event = line[len("id: ") :]
                         elif line.startswith("data: "):
-                            last = event
-                            yield line[len("data: ") :]
+                            last, params = event, {"tail": 0}
+                            yield event, line[len("data: ") :]
             except (NodeUnavailable, requests.RequestException):
                 stop.wait(RETRY_SECONDS)

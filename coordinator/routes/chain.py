@@ -25,14 +25,14 @@ from coordinator.documents import (
     ValidatorsDocument,
 )
 from coordinator.problems import TYPE, bad_field, unknown
-from coordinator.routes.streams import STREAM
+from coordinator.routes.streams import STREAM, last_seen
 from runtime.problems import Problem
 from runtime.serving import ServerEvent, sse
 
 CBOR = "application/vnd.ipld.dag-cbor"
 #: Largest signed transaction that is handed on (the node has limits per kind), in bytes.
 MAX_TRANSACTION = 4 << 20
-#: Lines that wait for a slow reader of the log; then it is cut off, and resumes with what is newest.
+#: Lines that wait for a slow reader of the log; then it is cut off, and may resume where it was.
 MAX_WAITING = 1000
 
 blueprint = APIBlueprint(
@@ -108,39 +108,37 @@ def submit() -> tuple[TransactionAccepted, int, dict[str, str]]:
 @blueprint.input(schemas.LogQuery, location="query")
 @blueprint.doc(
     summary="blockchain.log, live, as Server-Sent Events: one line each",
+    description="`id` is the line's `seq`, with which `Last-Event-ID` resumes; without one it begins with the last "
+    "`tail` lines.",
     responses=STREAM,
 )
 def log(query_data: schemas.LogQuery) -> Response:
-    found = services()
+    found, last = services(), last_seen()
     found.node.chain()  # 503 now rather than an open stream of nothing
-    return sse(_lines(found.node, query_data.tail, found.stop))
+    return sse(_lines(found.node, query_data.tail, last, found.stop))
 
 
-def _lines(node: NodeClient, tail: int, stop: threading.Event) -> Iterator[ServerEvent | None]:
+def _lines(node: NodeClient, tail: int, last: int | None, stop: threading.Event) -> Iterator[ServerEvent | None]:
     """The node's log; a thread reads it, so that heartbeats go on while the node is silent."""
-    waiting: Queue[str] = Queue(MAX_WAITING)
+    waiting: Queue[ServerEvent] = Queue(MAX_WAITING)
     over = threading.Event()
 
     def read() -> None:
-        for line in node.log(over, tail):
+        for number, line in node.numbered_log(over, tail, "" if last is None else str(last)):
             if over.is_set() or waiting.full():
                 return
-            waiting.put_nowait(line)
+            waiting.put_nowait(ServerEvent(line, id=number))
 
     reader = threading.Thread(target=read, name="log", daemon=True)
     reader.start()
-    number = 0
     try:
         while not stop.is_set():
             try:
-                line = waiting.get(timeout=1.0)
+                yield waiting.get(timeout=1.0)
             except Empty:
                 if not reader.is_alive():
                     return
                 yield None
-                continue
-            number += 1
-            yield ServerEvent(line, id=str(number))
     finally:
         over.set()
 

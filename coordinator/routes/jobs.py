@@ -20,8 +20,8 @@ from coordinator.documents import CLOSED, FINALITY, JobAccepted, JobDocument, Jo
 from coordinator.follower import Follower
 from coordinator.opening import open_job
 from coordinator.paying import payouts
-from coordinator.problems import bad_field, unknown
-from coordinator.routes.streams import STREAM
+from coordinator.problems import unknown
+from coordinator.routes.streams import STREAM, last_seen
 from coordinator.waiting import late_votes
 from runtime.serving import ServerEvent, sse
 
@@ -102,11 +102,7 @@ def events(job: str) -> Response:
     found = services()
     if job_now(found.node, job) is None:
         raise _unknown(job)
-    text = request.headers.get("Last-Event-ID")
-    if text is not None and not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise bad_field("Last-Event-ID", "expected the number that an event's id gave")
-    last = None if text is None else int(text)
-    return sse(follow_job(found.node, found.follower, job, last, found.stop))
+    return sse(follow_job(found.node, found.follower, job, last_seen(), found.stop))
 
 
 def follow_job(

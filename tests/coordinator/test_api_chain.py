@@ -64,6 +64,23 @@ def test_the_log_is_streamed(network, iris) -> None:
     problem(get(network, "/api/v1/chain/log?tail=-1"), 400)
 
 
+def numbered(network, query: str, count: int, **headers: str) -> list[tuple[int, str]]:
+    """Id and line of the log's first `count` events."""
+    url = f"{network.url}/api/v1/chain/log{query}"
+    with requests.get(url, headers=headers, stream=True, timeout=30) as answer:
+        assert answer.status_code == 200, answer.text
+        lines = (line for line in answer.iter_lines(decode_unicode=True) if line.startswith(("id: ", "data: ")))
+        return [(int(next(lines).removeprefix("id: ")), next(lines)) for _ in range(count)]
+
+
+def test_the_log_resumes_behind_the_line_that_the_client_saw_last(network, iris) -> None:
+    seen = numbered(network, "?tail=5", 5)
+    assert all(f" seq={number} " in f"{line} " for number, line in seen)
+    resumed = numbered(network, "?tail=0", 3, **{"Last-Event-ID": str(seen[1][0])})
+    assert resumed == seen[2:]
+    problem(get(network, "/api/v1/chain/log", **{"Last-Event-ID": "newest"}), 400)
+
+
 def test_accounts_and_validators(network) -> None:
     account = network.client.account(network.outsider.address)
     assert account["balance"] == network.node.account(network.outsider.address).balance
