@@ -64,9 +64,18 @@ class Dispatcher:
             return LOOK_SECONDS
         return min(max((found.wake - now) / 1000, 0.01), LOOK_SECONDS)
 
+    def _look(self) -> str:
+        """Say at the start that the broker is away, and not with the first task; what was said, else nothing."""
+        try:
+            self._broker.ping()
+        except BrokerUnavailable as error:
+            _log.warning("no broker: tasks wait until it answers", reason=str(error))
+            return str(error)
+        return ""
+
     def run(self, stop: threading.Event) -> None:
         """Until `stop`; node and broker may go away and come back."""
-        away = ""
+        away = self._look()
         while not stop.is_set():
             ticks = self._follower.position.ticks
             try:

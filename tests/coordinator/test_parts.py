@@ -272,6 +272,21 @@ def test_what_the_broker_did_not_take_counts_as_not_sent() -> None:
     assert len(broker.sent) == 3
 
 
+def test_a_broker_that_is_away_is_said_before_there_is_a_task(caplog: pytest.LogCaptureFixture) -> None:
+    stop = threading.Event()
+
+    class Away:
+        def ping(self) -> None:
+            raise BrokerUnavailable("no broker answers")
+
+    def idle(state: str) -> list[Any]:
+        stop.set()
+        return []
+
+    Dispatcher(SimpleNamespace(job_views=idle), Follower(None), Away()).run(stop)  # type: ignore[arg-type]
+    assert "no broker answers" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
