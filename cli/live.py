@@ -109,6 +109,7 @@ def _late(job: JobDocument) -> list[tuple[str, str]]:
 def awaited(waiting: WaitingDocument) -> str:
     """What is awaited, by whom and until when, in one line."""
     who = ", ".join(short(each, 12) if each.startswith("0x") else each for each in (waiting["who"] or "").split(", "))
-    by = f", by {who}" if who else ""
+    # Of late votes, who is named are those that are missing.
+    by = f", {'not yet by' if waiting['what'].startswith(LATE_FINALITY) else 'by'} {who}" if who else ""
     until = f", until {waiting['until']}" if waiting["until"] else ""
     return f"{waiting['what']}{by}{until}"

@@ -41,8 +41,8 @@ def test_that_finality_is_late_is_said_once_for_each_number_of_votes() -> None:
         document(waiting("claim of partition 0", "any worker")),
     )
     assert lines == [
-        f"waits for   {none}, by 0xababababa…, 0xcdcdcdcdc…",
-        f"waits for   {one}, by 0xcdcdcdcdc…",
+        f"waits for   {none}, not yet by 0xababababa…, 0xcdcdcdcdc…",
+        f"waits for   {one}, not yet by 0xcdcdcdcdc…",
     ]
 
 
