@@ -141,6 +141,18 @@ class NodeClient(Following):
         view = self._view(Account, f"/accounts/{address}")
         return view.value if view is not None else Account(balance=0)
 
+    def may_not_send(self, address: str) -> str | None:
+        """Why the chain takes no transaction of ``address`` now (:func:`chain.state.accounts.admit`); None: it does."""
+        least = self.params().minimum_balance
+        owned = self.account(address).owned if least else 0
+        if owned >= least:
+            return None
+        found = self.membership()
+        sets = [found.validators, *([found.pending.set] if found.pending is not None else [])]
+        if any(each.weight(address) for each in sets):
+            return None
+        return f"on this network a sender is a validator or owns at least {least}, and {address} owns {owned}"
+
     def dataset(self, name: str) -> Dataset | None:
         view = self.dataset_view(name)
         return view.value if view is not None else None

@@ -394,7 +394,7 @@ class PartReadiness(TypedDict):
 
 
 class Readiness(TypedDict):
-    """`parts`: chain, ipfs, broker, workers, validators, predictor."""
+    """`parts`: chain, ipfs, broker, workers, validators, predictor, wallet."""
 
     ready: bool
     parts: dict[str, PartReadiness]

@@ -23,6 +23,7 @@ from coordinator.documents import PartReadiness
 from coordinator.documents import Readiness as Document
 from coordinator.follower import Follower
 from coordinator.ledger import Ledger
+from coordinator.permission import Permission
 from coordinator.serving import Predictors
 from ipfs.errors import ContentError
 from ipfs.store import ContentStore
@@ -49,6 +50,7 @@ class Readiness:
         ledger: Ledger,
         follower: Follower,
         predictors: Predictors,
+        permission: Permission,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -57,6 +59,7 @@ class Readiness:
         self._ledger = ledger
         self._follower = follower
         self._predictors = predictors
+        self._permission = permission
         self._clock = clock
         self._lock = threading.Lock()
         self._last: tuple[float, Document] | None = None
@@ -80,6 +83,7 @@ class Readiness:
             "workers": self._workers,
             "validators": self._validators,
             "predictor": self._predictor,
+            "wallet": lambda: self._permission.reason,
         }
         found: dict[str, PartReadiness] = {}
         for name, part in parts.items():

@@ -17,6 +17,7 @@ from coordinator.dispatch import Dispatcher
 from coordinator.follower import Follower
 from coordinator.ledger import Ledger
 from coordinator.outbox import Outbox
+from coordinator.permission import Permission
 from coordinator.readiness import Readiness
 from coordinator.serving import Predictors
 from coordinator.settings import Settings
@@ -108,13 +109,16 @@ def assemble(settings: Settings, outbox: Outbox, stop: threading.Event, broker: 
     cache.mkdir(parents=True, exist_ok=True)
     predictors = Predictors(node, store, follower, cache)
     # Readiness is asked often and must answer soon, also when the node hangs.
-    readiness = Readiness(NodeClient(settings.node, timeout=3), store, broker, ledger, follower, predictors)
+    permission = Permission(node, settings.key, ledger.address)
+    asked = NodeClient(settings.node, timeout=3)
+    readiness = Readiness(asked, store, broker, ledger, follower, predictors, permission)
     found = Services(settings, node, store, ledger, follower, predictors, readiness, threading.Lock(), stop)
     threads: dict[str, Callable[[], None]] = {
         "follower": lambda: follower.run(stop),
         "outbox": lambda: ledger.run(follower, stop),
         "predictors": lambda: predictors.run(stop),
         "readiness": lambda: readiness.run(stop),
+        "permission": lambda: permission.run(follower, stop),
         "network": lambda: network.tell(node, settings.folder / "genesis", stop),
     }
     if broker is not None:

@@ -47,7 +47,9 @@ def run(settings: WorkerSettings) -> int:
 
 def _work(settings: WorkerSettings, address: Address) -> int:
     _end_on_signals(lambda: None)
-    genesis = _network_of(settings.open_client())
+    node = settings.open_client()
+    genesis = _network_of(node)
+    _warn_who_may_not_send(node, settings.wallet, address)
     app = make_app(settings.broker)
     tasks.register(app, settings, genesis)
     heartbeat.withdraw(settings.redis, genesis, address)  # a predecessor's, which may have been killed
@@ -79,6 +81,18 @@ def _network_of(node: NodeClient) -> str:
                 log.warning("waiting for the node", node=node.url, reason=str(error))
             told = True
         time.sleep(RETRY)
+
+
+def _warn_who_may_not_send(node: NodeClient, name: str, address: Address) -> None:
+    """Say once at the start that its claims will be refused; it works as soon as that has changed."""
+    try:
+        why = node.may_not_send(address)
+    except NodeError as error:
+        log.debug("cannot tell whether the wallet may send", reason=str(error))
+        return
+    if why is not None:
+        advice = f"send it that (`assay wallet send FROM {address} AMOUNT`), or name a wallet that may with --wallet"
+        log.warning("can claim nothing, as its wallet may not send", wallet=name, reason=why, advice=advice)
 
 
 def _celery_worker(app: Celery, name: str, queues: list[str]) -> Any:

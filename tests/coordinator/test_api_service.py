@@ -14,7 +14,7 @@ def test_the_process_is_live_and_says_by_part_that_it_is_ready(network) -> None:
     assert get(network, "/healthz").json() == {"status": "ok"}
     ready = get(network, "/readyz")
     assert ready.status_code == 200
-    assert set(ready.json()["parts"]) == {"chain", "ipfs", "broker", "workers", "validators", "predictor"}
+    assert set(ready.json()["parts"]) == {"chain", "ipfs", "broker", "workers", "validators", "predictor", "wallet"}
 
 
 def test_where_something_is_missing_it_says_when_to_ask_again(network, monkeypatch) -> None:

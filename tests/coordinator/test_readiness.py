@@ -64,8 +64,8 @@ class Chain:
         """One that starts now, with a wallet that owns nothing; why its validators are not ready, None if they are."""
         follower, node = Follower(NodeClient(self.node.url)), NodeClient(self.node.url)
         ledger = Ledger(node, generate(), Outbox(self.folder / f"outbox-{len(self.threads)}.sqlite"))
-        parts: Any = SimpleNamespace(ready=True, failure=None, has=lambda cid: True)
-        readiness = Readiness(node, parts, None, ledger, follower, parts)
+        parts: Any = SimpleNamespace(ready=True, failure=None, reason=None, has=lambda cid: True)
+        readiness = Readiness(node, parts, None, ledger, follower, parts, parts)
         self.start(lambda: follower.run(self.stop))
         self.start(lambda: readiness.run(self.stop))
         return lambda: readiness.document()["parts"]["validators"]["reason"]

@@ -10,20 +10,24 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import redis
 
+from chain.schema import Address
 from chain.wallets import Wallets
 from coordinator.broker import Broker
 from coordinator.scheduler import Task
 from runtime.settings import free_port
+from workers.service import _warn_who_may_not_send
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from runtime import logs
 from workers.service import run
 from workers.settings import WorkerSettings
@@ -158,3 +162,14 @@ def test_two_networks_on_one_database_see_neither_each_other_s_workers_nor_their
         assert left == [f"assay.0123456789abcdef.{workers['there'].address}"], "nobody took it"
     finally:
         broker.close()
+
+
+def test_a_worker_whose_wallet_may_not_send_says_so_and_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    address = Address("0x" + "ab" * 20)
+    for why in (None, "a sender owns at least 1000"):
+        node: Any = SimpleNamespace(may_not_send={address: why}.get)
+        _warn_who_may_not_send(node, "worker-1", address)
+    (record,) = caplog.records
+    text = str(record.msg) + caplog.text
+    assert "a sender owns at least 1000" in text
+    assert f"assay wallet send FROM {address}" in text
