@@ -40,6 +40,9 @@ ROOT = Path(__file__).parents[2]
 ROUTES = ("node", "peer-routes", "coordinator", "sockets")
 #: Seconds without a next input after which a decoder counts as hanging.
 HANGS = 60.0
+#: Settings of glibc under which a route's memory is what is kept. By default each of the hundred threads has caches
+#: of freed blocks that fill for hours, which looks like growth: 0.5 MiB for 10,000 requests, none at all with these.
+ALLOCATOR = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1"
 #: Set when somebody interrupts: no more children.
 STOPPED = threading.Event()
 
@@ -204,7 +207,7 @@ def _once(name: str, seed: int, number: int) -> int:
 def _routes(part: str, seed: int, requests: int) -> int:
     """The tests of these routes, at full length."""
     environment = {**os.environ, "ASSAY_FUZZ_REQUESTS": str(requests), "ASSAY_FUZZ_SEED": str(seed),
-                   VARIABLE: str(FOLDER)}  # fmt: skip
+                   VARIABLE: str(FOLDER), "GLIBC_TUNABLES": ALLOCATOR}  # fmt: skip
     test = f"tests/fuzz/test_{part.replace('-', '_')}.py"
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "--timeout=0", test]
     return int(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0)
