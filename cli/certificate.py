@@ -21,6 +21,7 @@ from cli.reading import read_genesis, reading, whole
 from runtime import strict_json
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_COLUMNS = ("serial", "members", "weights")
 
 
 @click.group()
@@ -121,29 +122,58 @@ def _known(text: str, found: Certificate) -> tuple[list[ValidatorSet], Hash | No
         return [chain.head.state.validators], chain.genesis_id
     try:
         sets = [_set(each) for each in (document if isinstance(document, list) else [document])]
-    except (InvalidEncoding, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (InvalidEncoding, ValueError) as error:
         raise ValueError(
             f"{path}: expected a genesis file, or one or a list of "
-            '{"serial": 0, "validators": [{"address": "0x...", "weight": 1}]} (as GET /api/v1/validators answers); '
-            f"found something else ({error})"
+            '{"serial": 0, "validators": [{"address": "0x...", "weight": 1}]} (as GET /api/v1/validators answers, or '
+            f"`assay validators list --json` prints): {error.said if isinstance(error, InvalidEncoding) else error}"
         ) from error
     return sets, None
 
 
 def _set(document: Any) -> ValidatorSet:
-    """A set as the coordinator shows it, as a node does, or alone."""
-    if "validators" in document:
-        pairs = [(item["address"], item["weight"]) for item in document["validators"]]
-        raw = {"serial": document["serial"], "members": [a for a, _ in pairs], "weights": [w for _, w in pairs]}
-    else:
-        value = document.get("value", document)
-        raw = {name: value[name] for name in ("serial", "members", "weights")}
-    found = from_object(ValidatorSet, raw)
+    """A set as the coordinator shows it, as a node does, alone, or as what is in force among a network's members.
+
+    Raises ValueError and InvalidEncoding.
+    """
+    value = document.get("value", document) if isinstance(document, dict) else document
+    if isinstance(value, dict) and isinstance(value.get("validators"), dict):
+        value = value["validators"]
+    elif isinstance(value, dict) and "validators" in value:
+        value = _columns(value)
+    if not (isinstance(value, dict) and all(name in value for name in _COLUMNS)):
+        raise ValueError(f"found {_kind(value)}")
+    found = from_object(ValidatorSet, {name: value[name] for name in _COLUMNS})
     if len(found.members) != len(found.weights) or len(set(found.members)) != len(found.members):
-        raise ValueError("each member once and a weight for each")
+        raise ValueError("expected each member once and a weight for each")
     if not found.members or min(found.weights) < 0:
-        raise ValueError("at least one member, and no weight below 0")
+        raise ValueError("expected at least one member, and no weight below 0")
     return found
+
+
+def _columns(value: dict[str, Any]) -> dict[str, Any]:
+    """The same with a list of members and one of weights."""
+    rows = value["validators"]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"validators: expected a list of objects, found {_kind(rows)}")
+    if not all("address" in row and "weight" in row for row in rows):
+        raise ValueError("validators: expected an address and a weight of each")
+    if "serial" not in value:
+        raise ValueError("serial: expected the number of the set, found nothing")
+    return {
+        "serial": value["serial"],
+        "members": [row["address"] for row in rows],
+        "weights": [row["weight"] for row in rows],
+    }
+
+
+def _kind(value: Any) -> str:
+    """What a part of a document is, for people."""
+    if isinstance(value, dict):
+        return f"an object with {', '.join(sorted(value)) or 'nothing in it'}"[:200]
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return json.dumps(value)[:60]
 
 
 def _network(text: str) -> Hash:

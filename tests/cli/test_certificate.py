@@ -16,8 +16,10 @@ from chain.certificates import Certificate, certify
 from chain.encoding import cid_of
 from chain.keys import Key
 from chain.params import DEVELOPMENT, Genesis
-from chain.schema import Cid, Hash
+from chain.schema import Cid, Hash, to_object
 from chain.state import ValidatorSet
+from chain.state.electorate import PendingSet
+from chain.state.membership import Admitted, Membership
 
 ROOT = Path(__file__).parents[2]
 KEYS = [Key(bytes([number]) * 32) for number in range(1, 5)]
@@ -115,6 +117,20 @@ def test_validators_come_from_what_the_services_show(run: Any, known: Any, conte
     assert run(made(), "--validators", known(content))[0] == 0
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_validators_come_from_what_validators_list_prints_and_are_those_in_force(
+    run: Any, known: Any, wrapped: bool
+) -> None:
+    """`assay validators list --json` prints it; a node's GET /membership has the same with where it stands."""
+    later = PendingSet(ValidatorSet(1, MEMBERS[:3], (1, 1, 1)), "joint", 9)
+    admitted = tuple(Admitted(who, 1, 0, 0) for who in MEMBERS)
+    printed = to_object(Membership("member", ValidatorSet(0, MEMBERS, (1, 1, 1, 1)), later, admitted, 0))
+    file = known({"height": 9, "value": printed} if wrapped else printed)
+    assert run(made(), "--validators", file)[0] == 0
+    status, _, err = run(made(serial=1), "--validators", file)
+    assert (status, "set 0, which is known here" in err) == (1, True)
+
+
 def test_sets_older_than_the_newest_known_are_refused(run: Any, known: Any) -> None:
     assert run(made(serial=1), "--validators", ADDRESSES, "--newest-serial", "1")[0] == 0
     status, _, err = run(made(), "--validators", ADDRESSES, "--newest-serial", "1")
@@ -169,12 +185,27 @@ def test_what_is_no_genesis_is_said_to_be_none(run: Any, tmp_path: Path, content
     assert "Encode it again" not in err
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "[]", "{}", '{"serial": 0, "members": [], "weights": []}', "[[]]",
-                                     '{"balances": 1}', "[" * 100_000])  # fmt: skip
-def test_a_file_without_validators_is_said_to_have_none(run: Any, known: Any, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "expected JSON"), ("nonsense", "expected JSON"), ("[" * 100_000, "nested"),
+        ("[]", "expected"), ("{}", "found an object with nothing in it"), ("[[]]", "found a list of 0"),
+        ("7", "found 7"), (made().to_json().decode(), "found an object with attestations, format, members, statement"),
+        ({"serial": 0, "members": [], "weights": []}, "at least one member"), ({"balances": 1}, "genesis file"),
+        ({"serial": 0, "validators": [1]}, "validators: expected a list of objects, found a list of 1"),
+        ({"serial": 0, "validators": "all"}, 'validators: expected a list of objects, found "all"'),
+        ({"serial": 0, "validators": [{"address": MEMBERS[0]}]}, "validators: expected an address and a weight"),
+        ({"validators": [{"address": MEMBERS[0], "weight": 1}]}, "serial: expected the number of the set"),
+        ({"serial": "0", "members": [], "weights": []}, "serial: expected an integer of 64 bits, found '0'"),
+    ],
+)  # fmt: skip
+def test_a_file_without_validators_is_said_to_have_none(run: Any, known: Any, content: Any, said: str) -> None:
     status, _, err = run(made(), "--validators", known(content))
     assert status == 1
     assert "expected" in err
+    assert said in err
+    assert "indices" not in err
+    assert "Encode it again" not in err
 
 
 def test_the_network_can_be_named(run: Any, known: Any) -> None:
