@@ -14,8 +14,9 @@ from chain.blockchain import Blockchain
 from chain.certificates import MAX_BYTES, Certificate, CertificateRefused, verify
 from chain.errors import ChainError, InvalidEncoding
 from chain.params import NETWORKS, Genesis
-from chain.schema import Address, Hash, from_object
+from chain.schema import Hash, from_object
 from chain.state import ValidatorSet
+from cli.addresses import is_address, read_address
 from cli.output import emit, json_option, micro
 from cli.reading import read_genesis, reading, whole
 from runtime import strict_json
@@ -104,8 +105,8 @@ def _read(path: Path) -> Certificate:
 def _known(text: str, found: Certificate) -> tuple[list[ValidatorSet], Hash | None]:
     """The sets that the user knows and, where a genesis file says so, their network."""
     addresses = [part.strip() for part in text.split(",")]
-    if all(re.fullmatch(r"0[xX][0-9a-fA-F]{40}", address) for address in addresses):
-        members = tuple(sorted(Address(address.lower()) for address in addresses))
+    if all(is_address(address) for address in addresses):
+        members = tuple(sorted(read_address(address) for address in addresses))
         if len(set(members)) != len(members):
             raise ValueError("--validators names an address twice: name each validator once")
         # Addresses have no set's number; the members have to be these, whatever the number.

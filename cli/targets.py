@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -14,6 +13,7 @@ from chain.client import NodeClient
 from chain.errors import WalletError
 from chain.schema import Address
 from chain.wallets import Wallets
+from cli.addresses import is_address, read_address
 from coordinator.client import DEFAULT_URL, Client
 from ipfs import open_store
 from ipfs.store import ContentStore
@@ -98,9 +98,12 @@ def address(data: str, who: str) -> Address:
             return Wallets(DataFolder(data).wallets).address(who)
         except WalletError as error:
             raise NoWallet(error.expected, error.found, error.where) from error
-    if not re.fullmatch("0[xX][0-9a-fA-F]{40}", who):
+    if not is_address(who):
         raise click.UsageError(f"{who!r}: expected an address, 0x and 40 hexadecimal digits, or a wallet's name")
-    return Address(who.lower())
+    try:
+        return read_address(who)
+    except ValueError as error:
+        raise click.UsageError(f"{who}: {error}") from error
 
 
 def _running(data: str, service: str, option: str) -> str | None:

@@ -208,6 +208,11 @@ def test_a_file_without_validators_is_said_to_have_none(run: Any, known: Any, co
     assert "Encode it again" not in err
 
 
+def test_an_address_with_a_wrong_digit_is_not_taken_for_somebody_else(run: Any) -> None:
+    status, _, err = run(made(), "--validators", "0x7E5f4552091A69125d5DfCb7b8C2659029395Bdf")
+    assert (status, "a character is wrong" in err) == (1, True)
+
+
 def test_the_network_can_be_named(run: Any, known: Any) -> None:
     assert run(made(), "--validators", ADDRESSES, "--genesis", NETWORK)[0] == 0
     assert run(made(), "--validators", ADDRESSES, "--genesis", known(GENESIS.to_json()))[0] == 0

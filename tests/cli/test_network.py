@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -13,8 +14,10 @@ from click.testing import CliRunner
 
 from chain.blockchain import Blockchain
 from chain.keys import Key
+from chain.node.running import DATABASE
 from chain.params import NETWORKS, Genesis
 from chain.wallets import Wallets
+from cli import instructions
 from cli import network as networks
 from cli.main import cli
 from runtime.settings import DEFAULT
@@ -83,10 +86,26 @@ def test_answers_do_as_well(init: Any, tmp_path: Path) -> None:
     assert genesis(tmp_path, "staked").balances[0][1] == 50
 
 
+def test_an_answer_that_cannot_be_is_asked_for_again_without_naming_options(init: Any, tmp_path: Path) -> None:
+    who = ["bad", "0", "3000", "a=0x12", f"a={ADDRESSES[0]}, a={ADDRESSES[1]}", "2"]
+    amounts = ["validator-1=x", "validator-9=5", "validator-1=5", "validator-1=5, validator-2=6"]
+    status, output = init(answers="\n".join(["moon", "stake", *who, *amounts, "x" * 1001, "by hand", ""]))
+    assert status == 0, output
+    for said in (
+        "bad: expected NAME=ADDRESS", "1 at least", "at most 21 validators, found 3000", "40 hexadecimal digits",
+        "expected different names", "an amount of at least 1", "the name of a validator: validator-1, validator-2",
+        "found none of validator-2", "at most 1000 characters",
+    ):  # fmt: skip
+        assert f"{said}" in output
+    assert "--validator" not in output.partition("genesis.json: network")[0]
+    assert "--balance" not in output.partition("genesis.json: network")[0]
+    assert (genesis(tmp_path).note, sum(dict(genesis(tmp_path).balances).values())) == ("by hand", 11)
+
+
 def test_commands_for_everybody_are_printed(init: Any, tmp_path: Path) -> None:
     _, output = init("--validators", "2", NAMED[0])
     assert f"assay node --data DATA --genesis {tmp_path / 'net' / 'genesis.json'}" in output
-    assert "HERE and ANOTHER: hosts of nodes" in output
+    assert "To fill in: HERE, the host of the node that is started; ANOTHER, the host of another member's" in output
     assert "--port 7002 --peers http://127.0.0.1:7001" in output
 
 
@@ -100,16 +119,44 @@ def test_hosts_and_the_first_port_are_printed_as_others_reach_them(init: Any) ->
         assert words[words.index("--host") + 1] == "0.0.0.0"
         assert [word for word in words if word in urls and word != own] == [url for url in urls if url != own]
     assert "assay worker" in output
-    assert f"--store {networks.STORE}" in output, "a shared folder is for one machine"
+    assert f"--store {instructions.STORE}" in output, "a shared folder is for one machine"
     assert "--node http://127.0.0.1:8001" in output, "each validator asks its own node"
 
 
 def test_of_keys_made_elsewhere_the_hosts_may_be_known(init: Any) -> None:
     _, output = init(*NAMED[:2], "--host", "org-0=a.example")
     assert "--port 7001 --host 0.0.0.0 --advertise http://a.example:7001" in output
-    assert "--advertise http://HERE:7001 --peers http://ANOTHER:7001" in output, "the other one's is not"
+    assert "--advertise http://a.example:7001 --peers http://ANOTHER:7001" in output
+    assert "--advertise http://HERE:7001 --peers http://a.example:7001" in output, "the other one's is not"
     _, output = init(*NAMED[:2], "--host", "a.example", out="known")
     assert "HERE" not in output, "all hosts are named"
+
+
+def test_folders_that_were_made_are_named_also_where_hosts_are_not(init: Any, tmp_path: Path) -> None:
+    _, output = init("--validators", "3", "--host", "validator-1=a.example")
+    nodes = [line.split() for line in output.splitlines() if line.startswith("  assay node")]
+    folders = [str(tmp_path / "net" / f"validator-{number}") for number in (1, 2, 3)]
+    assert [words[words.index("--data") + 1] for words in nodes] == folders
+    peers = [[word for before, word in itertools.pairwise(words) if before == "--peers"] for words in nodes]
+    assert peers == [["http://ANOTHER:7001"], ["http://a.example:7001"], ["http://a.example:7001"]]
+    assert "--advertise http://HERE:7001" in output
+    for number in (1, 2, 3):
+        assert f"--name validator-{number}" in output
+    assert "DATA" not in output
+    assert "--name NAME" not in output
+
+
+def test_where_sending_needs_a_balance_the_printed_services_sign_with_a_validator_s_wallet(init: Any) -> None:
+    staked = [f"--balance=validator-{number}=10000" for number in (1, 2)]
+    for preset, options in (("stake", staked), ("development", [])):
+        _, output = init("--preset", preset, "--validators", "2", *options, "--json", out=preset)
+        for step in json.loads(output)["next"][-2:]:
+            assert step.endswith(" --wallet validator-1"), step
+    _, output = init("--preset", "stake", "--validators", "2", *staked, out="told")
+    assert "Nobody but the validators can send anything" in output, "all that there is is stake"
+    _, output = init(NAMED[0], "--preset", "development", out="elsewhere")
+    assert output.count(" --wallet NAME\n") == 2
+    assert "--wallet" not in init("--validators", "2", out="consortium")[1], "nobody needs coins"
 
 
 def test_without_a_terminal_it_says_which_options_answer(init: Any, tmp_path: Path) -> None:
@@ -142,6 +189,23 @@ def test_a_network_begins_once(init: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "left", [f"validator-1/node/{DATABASE}", "validator-2/validator-2/checkpoints.json", "lab-five/wallets/.lab.voted"]
+)
+@pytest.mark.parametrize("options", [[], ["--force"]])
+def test_a_network_that_has_begun_is_not_replaced(init: Any, tmp_path: Path, left: str, options: list[str]) -> None:
+    init("--validators", "2")
+    used = tmp_path / "net" / left
+    used.parent.mkdir(parents=True, exist_ok=True)
+    used.touch()
+    files = {path: path.read_bytes() for path in (tmp_path / "net").rglob("*") if path.is_file()}
+    status, output = init("--validators", "3", "--note", "again", *options)
+    assert status == 1
+    assert f"{used} is of a network that has begun" in output
+    assert "--out" in output
+    assert {path: path.read_bytes() for path in (tmp_path / "net").rglob("*") if path.is_file()} == files
+
+
+@pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--validator", "a"], "NAME=ADDRESS"),
@@ -154,7 +218,8 @@ def test_a_network_begins_once(init: Any, tmp_path: Path) -> None:
         ([*NAMED, "--preset", "stake"], "--balance"),
         ([*NAMED, "--balance", "org-0=0"], "at least 1"),
         ([*NAMED, "--balance", "org-0=x"], "at least 1"),
-        ([*NAMED, "--balance", "nobody=5"], "40 hexadecimal digits"),
+        ([*NAMED, "--balance", "nobody=5"], "or the name of a validator: org-0, org-1, org-2"),
+        (["--validator", "a=0x7E5f4552091A69125d5DfCb7b8C2659029395Bdf"], "(EIP-55), so a character is wrong"),
         ([*NAMED, "--balance", f"org-0={2**63}"], "below 2^63"),
         ([*NAMED, "--balance", "org-0=1", "--balance", "org-0=2"], "one for each account"),
         ([*NAMED, "--note", "x" * 1001], "1000 characters"),
