@@ -34,7 +34,7 @@ class Permission:
         why = self._node.may_not_send(self._address)
         told = None if why is None else (
             f"the wallet {self._name!r} may not send anything: {why}. Send it that (`assay wallet send FROM "
-            f"{self._address} AMOUNT`), or start the coordinator with --wallet and a wallet that may"
+            f"{self._address} AMOUNT`), or start the coordinator with --wallet NAME, a validator's for one"
         )  # fmt: skip
         if told is not None and told != self.reason:
             _log.warning("registers nothing and opens no job", reason=told)

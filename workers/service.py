@@ -91,7 +91,7 @@ def _warn_who_may_not_send(node: NodeClient, name: str, address: Address) -> Non
         log.debug("cannot tell whether the wallet may send", reason=str(error))
         return
     if why is not None:
-        advice = f"send it that (`assay wallet send FROM {address} AMOUNT`), or name a wallet that may with --wallet"
+        advice = f"send it that (`assay wallet send FROM {address} AMOUNT`), or --wallet NAME, a validator's for one"
         log.warning("can claim nothing, as its wallet may not send", wallet=name, reason=why, advice=advice)
 
 

@@ -84,7 +84,7 @@ def test_it_is_said_in_readiness_with_what_to_do_and_once_in_the_log(caplog: pyt
     permission.look()
     wallet = readiness.document()["parts"]["wallet"]
     assert wallet["ready"] is False
-    for words in ("the wallet 'coordinator' may not send", "owns at least 1000", "--wallet", f"send FROM {WALLET}"):
+    for words in ("wallet 'coordinator' may not send", "owns at least 1000", f"send FROM {WALLET}", "--wallet NAME"):
         assert words in str(wallet["reason"])
     assert len(caplog.records) == 1
 
