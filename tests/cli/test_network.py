@@ -96,7 +96,7 @@ def test_an_answer_that_cannot_be_is_asked_for_again_without_naming_options(init
         "expected different names", "an amount of at least 1", "the name of a validator: validator-1, validator-2",
         "found none of validator-2", "at most 1000 characters",
     ):  # fmt: skip
-        assert f"{said}" in output
+        assert said in output
     assert "--validator" not in output.partition("genesis.json: network")[0]
     assert "--balance" not in output.partition("genesis.json: network")[0]
     assert (genesis(tmp_path).note, sum(dict(genesis(tmp_path).balances).values())) == ("by hand", 11)

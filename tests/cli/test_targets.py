@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from cli import targets
@@ -75,3 +76,10 @@ def test_services_started_one_by_one_are_found_by_their_folder(tmp_path: Path) -
             store.close()
     with pytest.raises(EndpointsError, match="assay node --data"):
         targets.node(str(folder.path), None)
+
+
+def test_an_address_whose_capitals_show_a_wrong_digit_is_nobody_s() -> None:
+    right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    assert targets.address("nowhere", right) == right.lower()
+    with pytest.raises(click.UsageError, match="a character is wrong"):
+        targets.address("nowhere", right.replace("5aA", "6aA"))
