@@ -41,6 +41,7 @@ _STATUS = {
     "duplicate": 409,
     "not_yet": 409,
     "insufficient_balance": 403,
+    "insufficient_stake": 403,
     "transaction_too_large": 413,
     "too_large": 413,
     "mempool_full": 503,
