@@ -19,6 +19,7 @@ from chain.vote_payloads import VoteCheckpoint
 from chain.voting import VoteFile, VoteFileError
 from chain.wallets import Wallets, open_keystore
 from cli import certificate as certificates
+from cli.addresses import read_address
 from cli.estimators import parse_estimator, parse_rows, parse_value
 from coordinator import broker
 from coordinator.strict_json import StrictJSON
@@ -92,7 +93,9 @@ def decoders() -> list[Decoder]:
     documents = json(b'{"class":"sklearn.linear_model.Ridge","params":{"alpha":0.5,"list":[1,null,true,"x"]}}', b"[1]")
     sets = {"serial": 3, "validators": [{"address": ALICE.address, "weight": 1}, {"address": "0x" + "1" * 40,
                                                                                   "weight": 2}]}  # fmt: skip
-    state = {"value": {"serial": 3, "members": [ALICE.address], "weights": [1]}}
+    alone = {"serial": 3, "members": [ALICE.address], "weights": [1]}
+    state, members = {"value": alone}, {"validators": alone, "pending": None}
+    checked = b"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"  # an example of EIP-55
     proof = certificate()
     beat = {"address": ALICE.address, "name": "one", "environment": "e" * 64, "since": 1_700_000_000_000}
     return [
@@ -117,8 +120,12 @@ def decoders() -> list[Decoder]:
                 ("cli.certificate.verify_",)),
         Decoder("files/certificate.validators", in_file("validators.json", _known),
                 json(NETWORK.to_json(), plain_json.dumps(sets), plain_json.dumps([sets, sets]),
-                     plain_json.dumps(state)),
+                     plain_json.dumps(state), plain_json.dumps(members)),
                 (ChainError, ValueError), ("cli.certificate.verify_",)),
+        Decoder("files/addresses.read_address", lambda data: read_address(as_text(data)),
+                (Example(checked), Example(checked.lower()), Example(checked.upper().replace(b"X", b"x"))),
+                (ValueError,), ("cli.addresses.read_address",),
+                lambda value, data: as_text(data).lower() == value == read_address(value)),
         Decoder("files/estimators.estimator", lambda data: parse_estimator(as_text(data), ()), documents[:1],
                 (click.UsageError,), ("cli.estimators.parse_estimator",)),
         Decoder("files/estimators.param", lambda data: parse_estimator("Ridge", (as_text(data),)),
