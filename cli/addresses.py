@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-from chain.keccak import keccak256
 from chain.schema import Address
 
 _ADDRESS = re.compile("0[xX][0-9a-fA-F]{40}")
@@ -20,7 +19,7 @@ def read_address(text: str) -> Address:
     if not is_address(text):
         raise ValueError("expected an address, 0x and 40 hexadecimal digits")
     digits = text[2:]
-    if digits not in (digits.lower(), digits.upper(), _checked(digits.lower())):
+    if digits not in (digits.lower(), digits.upper()) and not _fits(f"0x{digits}"):
         raise ValueError(
             "expected an address, found one whose capitals do not fit its digits (EIP-55), so a character is wrong: "
             "copy it again from whoever made it"
@@ -28,7 +27,8 @@ def read_address(text: str) -> Address:
     return Address(f"0x{digits.lower()}")
 
 
-def _checked(digits: str) -> str:
-    """The same digits with the capitals of https://eips.ethereum.org/EIPS/eip-55."""
-    found = keccak256(digits.encode()).hex()[: len(digits)]
-    return "".join(digit.upper() if nibble > "7" else digit for digit, nibble in zip(digits, found, strict=True))
+def _fits(address: str) -> bool:
+    """Whether the capitals are those of https://eips.ethereum.org/EIPS/eip-55."""
+    from eth_utils.address import is_checksum_address  # slow to import, and only for who writes capitals
+
+    return is_checksum_address(address)

@@ -96,12 +96,12 @@ def steps(
 
 
 def told(
-    params: Params, genesis: Genesis, identity: str, path: Path, members: Sequence[Member], commands: Sequence[str]
+    chain: Blockchain, genesis: Genesis, path: Path, members: Sequence[Member], commands: Sequence[str]
 ) -> list[str]:
     """The network and its commands in lines for people."""
-    quorum = Blockchain(genesis, params).head.state.validators.quorum()
+    params, quorum = chain.params, chain.head.state.validators.quorum()
     lines = [
-        f"{path}: network {params.name}, genesis {identity}",
+        f"{path}: network {params.name}, genesis {chain.genesis_id}",
         *(f"  {each.name}  {each.address}" + (f"  in {each.folder}" if each.folder else "") for each in members),
         f"A quorum has a weight of {quorum}"
         + ("; each validator has one vote." if params.power == "member" else "; votes weigh by stake."),

@@ -101,7 +101,7 @@ def init(
     members = [_member(folder, name, address) for name, address in beginning.validators.items()]
     genesis = _genesis(beginning, {member.name: member.address for member in members})
     try:
-        identity = Blockchain(genesis, params).genesis_id
+        chain = Blockchain(genesis, params)
     except ValueError as error:
         raise click.UsageError(f"{error} (--balance NAME=AMOUNT)" if params.power == "stake" else str(error)) from error
     text = genesis.to_json().encode()
@@ -113,7 +113,7 @@ def init(
     emit(
         {
             "network": params.name,
-            "genesis": identity,
+            "genesis": chain.genesis_id,
             "file": str(path),
             "validators": [
                 {"name": each.name, "address": each.address, "data": str(each.folder) if each.folder else None}
@@ -122,7 +122,7 @@ def init(
             "next": commands,
         },
         as_json,
-        lambda: "\n".join(told(params, genesis, identity, path, members, commands)),
+        lambda: "\n".join(told(chain, genesis, path, members, commands)),
     )
 
 
@@ -156,7 +156,9 @@ def _asked(preset: str | None, balances: tuple[str, ...], note: str | None) -> B
             )
         else:
             amounts = founding.first_balances(balances, validators)
-        if note is None:
+        if note is not None:
+            founding.note(note)
+        else:
             about = "A note, to tell this network from others"
             note = click.prompt(about, default="", show_default=False, value_proc=founding.note)
     except click.Abort:
@@ -166,7 +168,7 @@ def _asked(preset: str | None, balances: tuple[str, ...], note: str | None) -> B
             "expected answers, and nobody is there to give them: say who votes first with --validators COUNT, or "
             "with --validator NAME=ADDRESS for each"
         ) from None
-    return Beginning(params, validators, amounts, founding.note(note))
+    return Beginning(params, validators, amounts, note)
 
 
 def _member(folder: Path, name: str, address: Address | None) -> Member:

@@ -283,7 +283,7 @@ def test_a_broker_that_is_away_is_said_before_there_is_a_task(caplog: pytest.Log
         stop.set()
         return []
 
-    Dispatcher(SimpleNamespace(job_views=idle), Follower(None), Away()).run(stop)  # type: ignore[arg-type]
+    Dispatcher(SimpleNamespace(job_views=idle), Follower(None), Away()).run(stop)  # type: ignore[arg-type] # all it asks
     assert "no broker answers" in caplog.text
 
 

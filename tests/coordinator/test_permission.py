@@ -77,7 +77,7 @@ def test_it_is_said_in_readiness_with_what_to_do_and_once_in_the_log(caplog: pyt
     permission = Permission(node, "coordinator", WALLET)
     parts: Any = SimpleNamespace(ready=True, failure=None, has=lambda cid: True)
     now = iter(range(0, 1000, 10))
-    readiness = Readiness(node, parts, None, parts, Follower(None), parts, permission, lambda: next(now))  # type: ignore[arg-type]
+    readiness = Readiness(node, parts, None, parts, Follower(None), parts, permission, lambda: next(now))  # type: ignore[arg-type] # no broker
 
     assert readiness.document()["parts"]["wallet"]["ready"] is False
     permission.look()
@@ -106,6 +106,6 @@ def test_a_node_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> 
         stop.set()
         return None
 
-    permission = Permission(SimpleNamespace(may_not_send=may_not_send), "c", WALLET)  # type: ignore[arg-type]
-    permission.run(Follower(None), stop)  # type: ignore[arg-type]
+    permission = Permission(SimpleNamespace(may_not_send=may_not_send), "c", WALLET)  # type: ignore[arg-type] # all it asks
+    permission.run(Follower(None), stop)  # type: ignore[arg-type] # never run
     assert (permission.reason, answers) == (None, [])
