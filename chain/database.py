@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Pages (4 KiB) that the log beside the database has before they are copied into it. Places of transactions lie all
 #: over the database, so the fewer times, the less is copied.
@@ -57,6 +58,15 @@ class StoreError(Exception):
     """The database is of another network or version, or in use by another process."""
 
 
+class _Reader:
+    """One thread's connection to read with, within ``with busy``: to close it meanwhile, from another thread, would end
+    the process, since SQLite frees what is being read."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.busy = threading.Lock()
+
+
 class Database:
     """Connections to the file, or to what is in memory alone."""
 
@@ -68,7 +78,8 @@ class Database:
         """
         self._path = path
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[_Reader] | None = []
+        """None when closed."""
         self._lock = threading.Lock()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,12 +119,14 @@ class Database:
             )
 
     def close(self) -> None:
-        """Close all connections; nobody may be reading any more."""
+        """Close all connections, once what is being read is read. Reading later raises ``sqlite3.ProgrammingError``;
+        nobody may be writing."""
         with self._lock:
-            for reader in self._readers:
-                reader.close()
-            self._readers.clear()
-            self._writer.close()
+            readers, self._readers = self._readers or [], None
+        for reader in readers:
+            with reader.busy:
+                reader.connection.close()
+        self._writer.close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
@@ -127,14 +140,31 @@ class Database:
                 self._writer.execute("ROLLBACK")
             raise
 
-    def _reader(self) -> sqlite3.Connection:
-        if self._path is None:
-            return self._writer
-        reader: sqlite3.Connection | None = getattr(self._local, "connection", None)
+    def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
+        """The first row that the query finds, or None."""
+        reader = self._reader()
+        with reader.busy:
+            return reader.connection.execute(query, values).fetchone()
+
+    def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        """The rows that the query finds."""
+        reader = self._reader()
+        with reader.busy:
+            return reader.connection.execute(query, values).fetchall()
+
+    def _reader(self) -> _Reader:
+        reader: _Reader | None = getattr(self._local, "reader", None)
         if reader is None:
-            reader = self._connect()
-            reader.execute("PRAGMA query_only=ON")
-            with self._lock:
-                self._readers.append(reader)
-            self._local.connection = reader
+            reader = self._local.reader = self._new_reader()
         return reader
+
+    def _new_reader(self) -> _Reader:
+        with self._lock:
+            if self._readers is None:
+                raise sqlite3.ProgrammingError("the node's database is closed")
+            connection = self._writer
+            if self._path is not None:
+                connection = self._connect()
+                connection.execute("PRAGMA query_only=ON")
+            self._readers.append(_Reader(connection))
+            return self._readers[-1]

@@ -110,9 +110,7 @@ class Store(Database):
 
     def put_pending(self, transactions: Iterable[tuple[str, int, bytes]]) -> None:
         """Keep signed transactions, each as (id, milliseconds of arrival, bytes)."""
-        self._writer.executemany(
-            "INSERT OR IGNORE INTO pending (id, received, data) VALUES (?, ?, ?)", transactions
-        )
+        self._writer.executemany("INSERT OR IGNORE INTO pending (id, received, data) VALUES (?, ?, ?)", transactions)
 
     def drop_pending(self, transactions: Iterable[str]) -> None:
         self._writer.executemany("DELETE FROM pending WHERE id = ?", [(each,) for each in transactions])
@@ -143,59 +141,46 @@ class Store(Database):
             (snapshot.block, snapshot.height, hashlib.sha256(snapshot.data).hexdigest(), snapshot.data),
         )
         self._writer.execute(
-            "DELETE FROM snapshots WHERE block NOT IN (SELECT block FROM snapshots ORDER BY height DESC "
-            "LIMIT ?)",
+            "DELETE FROM snapshots WHERE block NOT IN (SELECT block FROM snapshots ORDER BY height DESC LIMIT ?)",
             (SNAPSHOTS_KEPT,),
         )
 
     # ------------------------------------------------------------------ reading
 
     def meta(self, key: str) -> str | None:
-        row = self._reader().execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._one("SELECT value FROM meta WHERE key = ?", (key,))
         return None if row is None else str(row[0])
 
     def block(self, block: str) -> StoredBlock | None:
         """A block of any branch, by its id."""
-        row = (
-            self._reader()
-            .execute("SELECT id, height, work, data FROM blocks WHERE id = ?", (block,))
-            .fetchone()
-        )
+        row = self._one("SELECT id, height, work, data FROM blocks WHERE id = ?", (block,))
         return None if row is None else StoredBlock(row[0], row[1], int(row[2]), row[3])
 
     def header(self, block: str) -> str | None:
         """The header of a block of any branch, in hexadecimal; its body is not read."""
-        row = self._reader().execute(_HEADER_OF, (block,)).fetchone()
+        row = self._one(_HEADER_OF, (block,))
         return None if row is None else str(row[0])
 
     def headers(self, above: int, limit: int) -> list[str]:
         """Up to ``limit`` headers of the head's branch above a height, in hexadecimal, lowest first."""
-        return [str(row[0]) for row in self._reader().execute(_HEADERS, (above, above + limit))]
+        return [str(row[0]) for row in self._all(_HEADERS, (above, above + limit))]
 
     def blocks_above(self, height: int) -> Iterator[StoredBlock]:
         """Blocks of all branches higher than ``height``, in the order in which they were accepted."""
         # The numbers first: sorting whole blocks would read all of them at once.
-        rows = self._reader().execute("SELECT number FROM blocks WHERE height > ?", (height,)).fetchall()
+        rows = self._all("SELECT number FROM blocks WHERE height > ?", (height,))
         for number in sorted(rows):
-            row = (
-                self._reader()
-                .execute("SELECT id, height, work, data FROM blocks WHERE number = ?", number)
-                .fetchone()
-            )
+            row = self._one("SELECT id, height, work, data FROM blocks WHERE number = ?", number)
             yield StoredBlock(row[0], row[1], int(row[2]), row[3])
 
     def branch_at(self, height: int) -> str | None:
         """Id of the block at this height of the head's branch."""
-        row = self._reader().execute("SELECT id FROM branch WHERE height = ?", (height,)).fetchone()
+        row = self._one("SELECT id FROM branch WHERE height = ?", (height,))
         return None if row is None else str(row[0])
 
     def branch_height(self, block: str) -> int | None:
         """The height of a block on the head's branch; None for all others."""
-        row = (
-            self._reader()
-            .execute("SELECT height FROM blocks JOIN branch USING (id, height) WHERE id = ?", (block,))
-            .fetchone()
-        )
+        row = self._one("SELECT height FROM blocks JOIN branch USING (id, height) WHERE id = ?", (block,))
         return None if row is None else int(row[0])
 
     def included(self, transaction: str) -> Place | None:
@@ -203,45 +188,40 @@ class Store(Database):
         found = self._places.get(transaction)
         if found is not None:
             return found
-        row = (
-            self._reader()
-            .execute(
-                "SELECT branch.id, height, position FROM included JOIN branch USING (height) WHERE included.id = ?",
-                (transaction,),
-            )
-            .fetchone()
+        row = self._one(
+            "SELECT branch.id, height, position FROM included JOIN branch USING (height) WHERE included.id = ?",
+            (transaction,),
         )
         return None if row is None else Place(*row)
 
     def pending(self) -> list[tuple[int, bytes]]:
         """Pending transactions as (milliseconds of arrival, bytes), oldest first."""
-        return self._reader().execute("SELECT received, data FROM pending ORDER BY number").fetchall()
+        return self._all("SELECT received, data FROM pending ORDER BY number")
 
     def pending_one(self, transaction: str) -> bytes | None:
         """The bytes of a pending transaction."""
-        row = self._reader().execute("SELECT data FROM pending WHERE id = ?", (transaction,)).fetchone()
+        row = self._one("SELECT data FROM pending WHERE id = ?", (transaction,))
         return None if row is None else bytes(row[0])
 
     def last_seq(self) -> int:
         """Number of the last event; 0 when there is none."""
-        return int(self._reader().execute("SELECT coalesce(max(last), 0) FROM events").fetchone()[0])
+        return int(self._one("SELECT coalesce(max(last), 0) FROM events")[0])
 
     def events(self, after: int, limit: int) -> list[StoredEvent]:
         """Up to ``limit`` events with numbers above ``after``."""
-        rows = self._reader().execute(
-            "SELECT last, height, block, undone, time, said FROM events WHERE last > ? ORDER BY last", (after,)
-        )
-        with contextlib.closing(rows):
+        query = "SELECT last, height, block, undone, time, said FROM events WHERE last > ? ORDER BY last"
+        reader = self._reader()
+        with reader.busy, contextlib.closing(reader.connection.execute(query, (after,))) as rows:
             return list(itertools.islice(events_in(map(Row._make, rows), after), limit))
 
     def job(self, job: str) -> bytes | None:
         """A job that has left the state."""
-        row = self._reader().execute("SELECT data FROM jobs WHERE id = ?", (job,)).fetchone()
+        row = self._one("SELECT data FROM jobs WHERE id = ?", (job,))
         return None if row is None else bytes(row[0])
 
     def has_job(self, job: str) -> bool:
         """Whether this job has left the state."""
-        return self._reader().execute("SELECT 1 FROM jobs WHERE id = ?", (job,)).fetchone() is not None
+        return self._one("SELECT 1 FROM jobs WHERE id = ?", (job,)) is not None
 
     def jobs(
         self, state: str | None, after: tuple[int, str] | None, limit: int, newest: bool = False
@@ -255,7 +235,7 @@ class Store(Database):
         conditions += [] if after is None else [f"(height, id) {compare} (?, ?)"]
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         values = (*([] if state is None else [state]), *(after or ()), limit)
-        rows = self._reader().execute(
+        rows = self._all(
             f"SELECT id, height, state, data FROM jobs {where} ORDER BY height {order}, id {order} LIMIT ?",  # noqa: S608
             values,
         )
@@ -264,23 +244,19 @@ class Store(Database):
 
     def names(self, kind: str, after: str, limit: int) -> list[str]:
         """Up to ``limit`` registered names of a kind behind ``after``, in order."""
-        rows = self._reader().execute(
+        rows = self._all(
             "SELECT name FROM names WHERE kind = ? AND name > ? ORDER BY name LIMIT ?", (kind, after, limit)
         )
         return [str(row[0]) for row in rows]
 
     def snapshot_height(self) -> int:
         """Height of the newest snapshot; 0 where there is none."""
-        return int(self._reader().execute("SELECT coalesce(max(height), 0) FROM snapshots").fetchone()[0])
+        return int(self._one("SELECT coalesce(max(height), 0) FROM snapshots")[0])
 
     def snapshots(self) -> Iterator[Snapshot]:
         """Undamaged snapshots, newest first; each is read when it is its turn."""
-        rows = self._reader().execute("SELECT block FROM snapshots ORDER BY height DESC").fetchall()
+        rows = self._all("SELECT block FROM snapshots ORDER BY height DESC")
         for name in rows:
-            row = (
-                self._reader()
-                .execute("SELECT block, height, sha256, data FROM snapshots WHERE block = ?", name)
-                .fetchone()
-            )
+            row = self._one("SELECT block, height, sha256, data FROM snapshots WHERE block = ?", name)
             if hashlib.sha256(row[3]).hexdigest() == row[2]:
                 yield Snapshot(row[0], row[1], row[3])

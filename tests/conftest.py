@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from runtime import numeric
+from tests.ports import held
 
 numeric.pin()  # before any test imports numpy
 
@@ -122,13 +123,6 @@ def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
         _stop(process)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _answers_ping(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
@@ -138,14 +132,21 @@ def _answers_ping(port: int) -> bool:
         return False
 
 
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port for a program that the test starts."""
+    with held() as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     command = shutil.which("redis-server")
     if command is None:
         missing("there is no Redis: no command redis-server on PATH")
     assert command is not None
-    with tempfile.TemporaryDirectory(prefix="assay-redis-") as folder:
-        log, port = Path(folder) / "log", _free_port()
+    with tempfile.TemporaryDirectory(prefix="assay-redis-") as folder, held() as port:
+        log = Path(folder) / "log"
         where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder]
         options = [*where, "--save", "", "--appendonly", "no"]
         with log.open("wb") as output:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -33,7 +35,7 @@ def test_readers_in_other_threads_see_what_is_committed_and_write_nothing(tmp_pa
     def read() -> None:
         found.append(store.block("a"))
         try:
-            store._reader().execute("DELETE FROM blocks")
+            store._reader().connection.execute("DELETE FROM blocks")
         except sqlite3.OperationalError as error:
             found.append(str(error))
 
@@ -46,6 +48,43 @@ def test_readers_in_other_threads_see_what_is_committed_and_write_nothing(tmp_pa
     assert "readonly" in found[1]
     assert store.block("a") is not None
     store.close()
+
+
+def test_what_is_being_read_is_read_to_its_end_before_the_database_is_closed(tmp_path):
+    path = tmp_path / "chain.sqlite"
+    store = Store(path)
+    with store.write():
+        store.put_block(BLOCK)
+    reading, over, said = threading.Event(), threading.Event(), []
+
+    def held() -> bool:
+        reading.set()
+        over.wait()
+        return False
+
+    def read() -> None:
+        connection = store._reader().connection
+        connection.set_progress_handler(held, 1)
+        said.append(store.block("a"))
+        try:
+            store.block("a")
+        except sqlite3.ProgrammingError as error:
+            said.append(str(error))
+
+    reader, closer = threading.Thread(target=read), threading.Thread(target=store.close)
+    reader.start()
+    reading.wait()
+    closer.start()
+    closer.join(0.1)
+    assert closer.is_alive(), "closed what is being read, which ends the process"
+    over.set()
+    closer.join()
+    reader.join()
+    assert said[0] == BLOCK
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        store.block("a")
+    opened = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
+    assert not any(each.startswith(str(path)) for each in opened)
 
 
 def test_tables_of_another_version_are_refused(tmp_path):

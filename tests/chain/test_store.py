@@ -85,7 +85,7 @@ def test_the_order_of_connecting_first_does_not_matter(store):
 def test_every_statement_finds_what_it_is_about_by_an_index(store):
     """So nothing costs more because the chain is longer; what waits and the two snapshots may be read whole."""
     said: list[str] = []
-    connection = store._reader()
+    connection = store._reader().connection
     store._writer.set_trace_callback(said.append)
     connection.set_trace_callback(said.append)
     with store.write():

@@ -19,7 +19,6 @@ import redis
 from coordinator.client import Client
 from ipfs import open_store
 from runtime import broker as runtime_broker
-from runtime.settings import free_port
 from workers.aggregate import aggregate_round
 from workers.context import WorkerContext
 from workers.train import train_partition
@@ -88,10 +87,10 @@ def work(connection: redis.Redis, context: WorkerContext, stop: threading.Event,
             aggregate_round(context, ids["job"], ids["attempt"], ids["round"])
 
 
-def test_killed_in_the_middle_of_a_job_with_all_messages_lost(network, broker: str, tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_a_job_with_all_messages_lost(network, broker: str, port: int, tmp_path: Path) -> None:
     network.dataset("iris-restart")
     network.broker.halted.set()  # the network's own workers stay out of this
-    data, port = tmp_path / "data", free_port()
+    data = tmp_path / "data"
     connection = redis.Redis.from_url(runtime_broker.client_url(broker))
     key = network.workers[0]
     heartbeat = json.dumps({"address": key.address, "name": "w", "pid": 1, "environment": "e"})

@@ -24,7 +24,8 @@ from chain.params import DEVELOPMENT, Genesis
 from chain.transactions import SubmitUpdate
 from coordinator.client import Client, CoordinatorUnavailable, Problem
 from coordinator.documents import JobDocument
-from runtime.settings import DataFolder, free_port
+from runtime.settings import DataFolder
+from tests.ports import held
 
 ASSAY = (sys.executable, "-P", "-m", "cli.main")
 SLOW_UP = (sys.executable, "-P", str(Path(__file__).with_name("slow_up.py")))
@@ -74,6 +75,8 @@ class Fleet:
     program: tuple[str, ...] = (*ASSAY, "up")
     options: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """Holds the port for it."""
     process: subprocess.Popen[bytes] | None = None
     seen: dict[int, psutil.Process] = field(default_factory=dict)
 
@@ -265,6 +268,7 @@ def _end_all(made: list[Fleet]) -> None:
         for process in filter(alive, fleet.seen.values()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        fleet.held.close()
 
 
 Starter = Callable[..., Fleet]
@@ -277,7 +281,9 @@ def _slow(seconds: float) -> tuple[str, ...]:
 def _starter(folder: Path, made: list[Fleet]) -> Starter:
     def start(name: str = "fleet", *options: str, slow: float | None = None, **env: str) -> Fleet:
         program = _slow(slow) if slow is not None else (*ASSAY, "up")
-        fleet = Fleet(DataFolder(folder / name), free_port(), program, options, env)
+        holding = contextlib.ExitStack()
+        port = holding.enter_context(held())
+        fleet = Fleet(DataFolder(folder / name), port, program, options, env, holding)
         made.append(fleet)
         return fleet.start()
 

@@ -15,9 +15,8 @@ import pytest
 
 from chain.client import NodeClient
 from coordinator.client import Client, CoordinatorUnavailable
-from runtime.serving import listen
-from runtime.settings import free_port
 from tests.fleet.conftest import ASSAY, READY_WITHIN, STOP_WITHIN, until
+from tests.ports import held
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("node", "validator", "coordinator", "worker")
@@ -99,29 +98,17 @@ class Trial:
         until(is_ready, 2 * READY_WITHIN, self.said)
 
 
-def row_of_ports(count: int) -> int:
-    """The first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        try:
-            for port in range(first + 1, first + count):
-                listen("127.0.0.1", port).close()
-        except OSError:
-            continue
-        return first
-
-
 @pytest.fixture
 def trial(tmp_path: Path, redis_url: str) -> Iterator[Trial]:
     (tmp_path / "datasets").symlink_to(ROOT / "datasets")
-    first = row_of_ports(len(NODES))
-    ports = {told: first + number for number, told in enumerate(NODES)} | {told: free_port() for told in COORDINATORS}
-    found = Trial(tmp_path, redis_url, ports)
-    yield found
-    for each in found.services:
-        each.send_signal(signal.SIGTERM)
-    for each in found.services:
-        each.wait(STOP_WITHIN)
+    told = [*NODES, *COORDINATORS]
+    with held(len(told)) as first:
+        found = Trial(tmp_path, redis_url, {number: first + index for index, number in enumerate(told)})
+        yield found
+        for each in found.services:
+            each.send_signal(signal.SIGTERM)
+        for each in found.services:
+            each.wait(STOP_WITHIN)
 
 
 def test_the_walk_through_works_as_it_is_printed(trial: Trial) -> None:

@@ -103,7 +103,7 @@ def test_a_page_reads_no_more_of_the_archive_than_it_shows(store: Store) -> None
     archive(store, [a_job(number, number, "failed") for number in range(50)])
     state = in_state([a_job(100 + number, 100 + number) for number in range(50)])
     read: list[str] = []
-    store._reader().set_trace_callback(read.append)
+    store._reader().connection.set_trace_callback(read.append)
     page, _ = Listing(store).jobs(state, "all", None, 3, newest=True)
     assert [job.height for job in page] == [149, 148, 147]
     assert len(read) == 1
