@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-from runtime import numeric
+from runtime import guard, numeric
 from tests.ports import held
 
 numeric.pin()  # before any test imports numpy
@@ -74,13 +75,31 @@ def _wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: 
         time.sleep(0.02)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+@contextmanager
+def _running(
+    command: list[str], log: Path, ready: Callable[[], bool], env: dict[str, str] | None = None
+) -> Iterator[None]:
+    """A service for as long as the block lasts; it ends with this process, too, however that ends."""
+    leash = guard.Leash()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            guard.wrapped(command),
+            env=leash.environment(env),
+            pass_fds=leash.pass_fds,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        _wait_for(ready, process, log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        leash.close()
 
 
 @dataclass(frozen=True)
@@ -114,13 +133,8 @@ def kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubo]:
         config[section] = {**config.get(section, {}), **values} if isinstance(values, dict) else values
     (repo / "config").write_text(json.dumps(config))
     log = repo / "daemon.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen([command, "daemon"], env=env, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        _wait_for(lambda: b"Daemon is ready" in log.read_bytes(), process, log)
+    with _running([command, "daemon"], log, lambda: b"Daemon is ready" in log.read_bytes(), env):
         yield Kubo((repo / "api").read_text().strip(), command, env, repo)
-    finally:
-        _stop(process)
 
 
 def _answers_ping(port: int) -> bool:
@@ -149,13 +163,8 @@ def redis_url() -> Iterator[str]:
         log = Path(folder) / "log"
         where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", folder]
         options = [*where, "--save", "", "--appendonly", "no"]
-        with log.open("wb") as output:
-            process = subprocess.Popen([command, *options], stdout=output, stderr=subprocess.STDOUT)
-        try:
-            _wait_for(lambda: _answers_ping(port), process, log)
+        with _running([command, *options], log, lambda: _answers_ping(port)):
             yield f"redis://127.0.0.1:{port}/0"
-        finally:
-            _stop(process)
 
 
 @pytest.fixture(scope="session")
