@@ -54,6 +54,13 @@ CREATE TABLE snapshots (
 """
 
 
+class StoreClosed(Exception):  # noqa: N818 - says what it is
+    """The node stops: what it keeps is read and written no more."""
+
+    def __init__(self) -> None:
+        super().__init__("the node's database is closed: the node stops")
+
+
 class StoreError(Exception):
     """The database is of another network or version, or in use by another process."""
 
@@ -81,6 +88,7 @@ class Database:
         self._readers: list[_Reader] | None = []
         """None when closed."""
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -119,38 +127,48 @@ class Database:
             )
 
     def close(self) -> None:
-        """Close all connections, once what is being read is read. Reading later raises ``sqlite3.ProgrammingError``;
-        nobody may be writing."""
-        with self._lock:
-            readers, self._readers = self._readers or [], None
-        for reader in readers:
-            with reader.busy:
-                reader.connection.close()
-        self._writer.close()
+        """Close all connections, once what is being read is read and what is being written is written. Whoever reads
+        or writes after that gets :class:`StoreClosed`."""
+        with self._writing:
+            with self._lock:
+                readers, self._readers = self._readers or [], None
+            for reader in readers:
+                with reader.busy:
+                    reader.connection.close()
+            self._writer.close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """All or nothing: on the disk when the block ends, or, when it raises, as if it had never begun."""
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._writer.execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
-            raise
+        with self._writing:
+            self._must_be_open()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
         """The first row that the query finds, or None."""
         reader = self._reader()
         with reader.busy:
+            self._must_be_open()
             return reader.connection.execute(query, values).fetchone()
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that the query finds."""
         reader = self._reader()
         with reader.busy:
+            self._must_be_open()
             return reader.connection.execute(query, values).fetchall()
+
+    def _must_be_open(self) -> None:
+        """To be asked within a lock that :meth:`close` waits for. Raises :class:`StoreClosed`."""
+        if self._readers is None:
+            raise StoreClosed
 
     def _reader(self) -> _Reader:
         reader: _Reader | None = getattr(self._local, "reader", None)
@@ -161,10 +179,12 @@ class Database:
     def _new_reader(self) -> _Reader:
         with self._lock:
             if self._readers is None:
-                raise sqlite3.ProgrammingError("the node's database is closed")
-            connection = self._writer
-            if self._path is not None:
-                connection = self._connect()
-                connection.execute("PRAGMA query_only=ON")
+                raise StoreClosed
+            if self._path is None:  # one connection, one lock: all threads read over it
+                if not self._readers:
+                    self._readers.append(_Reader(self._writer))
+                return self._readers[0]
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
             self._readers.append(_Reader(connection))
             return self._readers[-1]

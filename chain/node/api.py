@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 from flask import Flask, Response, request
 
+from chain.database import StoreClosed
 from chain.encoding import from_json
 from chain.errors import (
     ChainError,
@@ -49,6 +50,7 @@ def create_app(service: Service, operator_token: str = "") -> Flask:
     app = Flask("chain.node")
     problems.install(app)
     app.register_error_handler(ChainError, _refuse)
+    app.register_error_handler(StoreClosed, _stopping)
     app.after_request(_with_code)
     app.register_blueprint(api_chain.blueprint(service))
     app.register_blueprint(api_state.blueprint(service))
@@ -79,6 +81,11 @@ def _with_code(response: Response) -> Response:
             document["code"] = phrase.lower().replace(" ", "_").replace("-", "_")
             response.set_data(json.dumps(document, ensure_ascii=False) + "\n")
     return response
+
+
+def _stopping(_error: StoreClosed) -> Response:
+    """To a request that has taken longer than the node's stop."""
+    return Refused(503, "stopping", "the node stops: ask again when it runs", {"Retry-After": "5"}).to_response()
 
 
 def _body(limit: int) -> Signed:

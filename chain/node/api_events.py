@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, request
 
+from chain.database import StoreClosed
 from chain.happened import StoredEvent
 from chain.node.api_chain import MAX_WAIT
 from chain.node.blocklog import line_of
@@ -71,13 +73,14 @@ def blueprint(service: Service) -> Blueprint:
 
         def lines() -> Iterator[ServerEvent | None]:
             last = after
-            while not bell.closed:
-                found = wait_for(last, MAX_TAIL, LOOK_SECONDS)
-                for event in found:
-                    yield ServerEvent(line_of(event), id=str(event.seq))
-                    last = event.seq
-                if not found:
-                    yield None
+            with contextlib.suppress(StoreClosed):
+                while not bell.closed:
+                    found = wait_for(last, MAX_TAIL, LOOK_SECONDS)
+                    for event in found:
+                        yield ServerEvent(line_of(event), id=str(event.seq))
+                        last = event.seq
+                    if not found:
+                        yield None
 
         return sse(lines())
 

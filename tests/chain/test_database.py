@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from chain.database import StoreError
+from chain.database import StoreClosed, StoreError
 from chain.store import Store, StoredBlock
 
 BLOCK = StoredBlock("a", 1, 2**200, b"a")
+#: Seconds.
+WITHIN = 20.0
 
 
 def test_is_synced_and_survives_reopening(tmp_path):
@@ -50,41 +54,85 @@ def test_readers_in_other_threads_see_what_is_committed_and_write_nothing(tmp_pa
     store.close()
 
 
+class Held:
+    """Holds whoever runs a statement over a connection until it is let go."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.begun, self._over = threading.Event(), threading.Event()
+        connection.set_progress_handler(self._hold, 1)
+
+    def _hold(self) -> bool:
+        self.begun.set()
+        self._over.wait(WITHIN)
+        return False
+
+    @contextlib.contextmanager
+    def at_work(self, store: Store) -> Iterator[threading.Thread]:
+        """Begin to close the store meanwhile; the thread that does has ended when the block has."""
+        assert self.begun.wait(WITHIN)
+        closer = threading.Thread(target=store.close, daemon=True)
+        closer.start()
+        try:
+            closer.join(0.1)
+            yield closer
+        finally:
+            self._over.set()
+            closer.join(WITHIN)
+
+
 def test_what_is_being_read_is_read_to_its_end_before_the_database_is_closed(tmp_path):
     path = tmp_path / "chain.sqlite"
     store = Store(path)
     with store.write():
         store.put_block(BLOCK)
-    reading, over, said = threading.Event(), threading.Event(), []
-
-    def held() -> bool:
-        reading.set()
-        over.wait()
-        return False
+    held, said = [], []
 
     def read() -> None:
-        connection = store._reader().connection
-        connection.set_progress_handler(held, 1)
+        store.last_seq()
+        held.append(Held(store._reader().connection))
+        ready.set()
         said.append(store.block("a"))
         try:
-            store.block("a")
-        except sqlite3.ProgrammingError as error:
+            while True:
+                store.block("a")
+        except StoreClosed as error:
             said.append(str(error))
 
-    reader, closer = threading.Thread(target=read), threading.Thread(target=store.close)
+    ready = threading.Event()
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reading.wait()
-    closer.start()
-    closer.join(0.1)
-    assert closer.is_alive(), "closed what is being read, which ends the process"
-    over.set()
-    closer.join()
-    reader.join()
-    assert said[0] == BLOCK
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+    assert ready.wait(WITHIN)
+    with held[0].at_work(store) as closer:
+        assert closer.is_alive(), "closed what is being read, which ends the process"
+    reader.join(WITHIN)
+    assert not closer.is_alive()
+    assert said == [BLOCK, "the node's database is closed: the node stops"]
+    with pytest.raises(StoreClosed):
         store.block("a")
     opened = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
     assert not any(each.startswith(str(path)) for each in opened)
+
+
+def test_what_is_being_written_is_written_before_the_database_is_closed(tmp_path):
+    store = Store(tmp_path / "chain.sqlite")
+    store.last_seq()
+    held = Held(store._writer)
+    writer = threading.Thread(target=written, args=(store,), daemon=True)
+    writer.start()
+    with held.at_work(store) as closer:
+        assert closer.is_alive(), "closed what is being written, which ends the process"
+    writer.join(WITHIN)
+    with pytest.raises(StoreClosed), store.write():
+        pass
+    again = Store(tmp_path / "chain.sqlite")
+    assert again.block("a") == BLOCK
+    again.close()
+
+
+def written(store: Store) -> None:
+    with store.write():
+        store.put_block(BLOCK)
+        assert store.block("a") is None, "readers see what is committed, and may look"
 
 
 def test_tables_of_another_version_are_refused(tmp_path):

@@ -9,7 +9,6 @@ import pytest
 import requests
 
 from runtime.reasons import reason
-from runtime.settings import free_port
 
 
 def failure(url: str, timeout: float = 10) -> str:
@@ -18,8 +17,8 @@ def failure(url: str, timeout: float = 10) -> str:
     return reason(caught.value)
 
 
-def test_the_system_s_words_without_the_library_s() -> None:
-    assert failure(f"http://127.0.0.1:{free_port()}/chain") == "connection refused"
+def test_the_system_s_words_without_the_library_s(port: int) -> None:
+    assert failure(f"http://127.0.0.1:{port}/chain") == "connection refused"
     assert reason(OSError("only said")) == "only said"
     assert reason(TimeoutError()) == "TimeoutError"
 

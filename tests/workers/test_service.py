@@ -99,19 +99,19 @@ def listen() -> Iterator[Callable[[int, str], None]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_while_it_waits_for_its_node_a_signal_ends_it(
-    start: Callable[..., Worker], lab_module: Any, number: signal.Signals
+    start: Callable[..., Worker], lab_module: Any, port: int, number: signal.Signals
 ) -> None:
-    worker = start("lonely", f"http://127.0.0.1:{free_port()}", "redis://127.0.0.1:1/0")
+    worker = start("lonely", f"http://127.0.0.1:{port}", "redis://127.0.0.1:1/0")
     lab_module.until(lambda: worker.says("waiting for the node"), 30)
     worker.process.send_signal(number)
     assert worker.process.wait(10) == 0
 
 
 def test_a_second_worker_with_the_key_is_refused_until_the_first_has_ended(
-    start: Callable[..., Worker], lab_module: Any
+    start: Callable[..., Worker], lab_module: Any, port: int
 ) -> None:
     """Each would take the other's claims for its own."""
-    node = f"http://127.0.0.1:{free_port()}"
+    node = f"http://127.0.0.1:{port}"
     first = start("lonely", node, "redis://127.0.0.1:1/0")
     lab_module.until(lambda: first.says("waiting for the node"), 30)
     second = start("lonely", node, "redis://127.0.0.1:1/0")

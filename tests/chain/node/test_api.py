@@ -342,3 +342,13 @@ def test_a_node_that_is_stopping_is_not_ready_and_says_when_to_ask_again():
     response = create_app(service).test_client().get("/readyz")
     assert response.json is not None
     assert (response.status_code, response.json["code"], response.headers["Retry-After"]) == (503, "not_ready", "5")
+
+
+def test_a_request_that_is_overtaken_by_the_node_s_stop_is_told_to_come_again(sim, caplog):
+    client = create_app(MagicMock(node=sim.node, run="run")).test_client()
+    assert client.get("/events?after=0").status_code == 200
+    sim.store.close()
+    response = client.get("/events?after=0")
+    assert response.json is not None
+    assert (response.status_code, response.json["code"], response.headers["Retry-After"]) == (503, "stopping", "5")
+    assert not caplog.records, "nothing that an operator need look at"
