@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -56,12 +57,12 @@ def demo(data: str | None, ipfs: str | None, broker: str | None, as_json: bool) 
     assay demo --ipfs /ip4/127.0.0.1/tcp/5001 --broker redis://127.0.0.1:6379/0
     """
     numeric.pin()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C: everything stops on the way out
+    interrupt = Interrupt()
     begun, peak = time.monotonic(), Peak()
     teller = Teller(Console(stderr=as_json), {})
     with Sweeper() as sweeper:
         folder = DataFolder(data) if data else DataFolder(sweeper.folder())
-        facts = perform(folder, ipfs, broker, sweeper, teller, peak)
+        facts = perform(folder, ipfs, broker, sweeper, teller, peak, interrupt)
     facts["seconds"]["total"] = round(time.monotonic() - begun, 3)
     facts["memory"] = peak.document()
     _close(teller, facts, data)
@@ -70,7 +71,13 @@ def demo(data: str | None, ipfs: str | None, broker: str | None, as_json: bool) 
 
 
 def perform(
-    folder: DataFolder, ipfs: str | None, broker: str | None, sweeper: Sweeper, teller: Teller, peak: Peak
+    folder: DataFolder,
+    ipfs: str | None,
+    broker: str | None,
+    sweeper: Sweeper,
+    teller: Teller,
+    peak: Peak,
+    interrupt: Interrupt,
 ) -> dict[str, Any]:
     """Start a fleet, play the story, stop the fleet; all facts that were shown."""
     with folder.lock():
@@ -84,24 +91,45 @@ def perform(
             teller.fact("added", f"{story.iris()} to {'Kubo at ' + ipfs if ipfs else 'the embedded store'}")
             genesis = prepare(options)
             teller.names.update({address: name for name, address in Wallets(folder.wallets).addresses().items()})
-            interrupted = threading.Event()
-            say = _until(interrupted, teller.why)
+            say = _until(interrupt.came, teller.why)
             with running(options, say) as (supervisor, endpoints):
                 if endpoints.broker.startswith(_SOCKET) and broker is None:
                     sweeper.remove_later(Path(endpoints.broker.removeprefix(_SOCKET)).parent)
                 started = time.monotonic()
-                with _killed_when_interrupted(supervisor, interrupted):
+                with _killed_when_interrupted(supervisor):
                     supervisor.start()
                     ready = _wait_ready(endpoints, teller, started)
                     peak.look()
                     with Client(endpoints.coordinator) as client:
                         node = NodeClient(endpoints.node)
                         scene = story.Scene(options, endpoints, genesis, client, node, store, teller)
-                        facts = _play(scene, cid, peak)
+                        facts = _play(scene, cid, peak, interrupt)
         finally:
             store.close()
     facts["seconds"]["ready"] = round(ready, 3)
     return {"data": str(folder.path), "endpoints": endpoints.to_dict(), "accounts": _accounts(teller), **facts}
+
+
+class Interrupt:
+    """Ctrl-C, or SIGTERM, which ends the demo alike: everything stops on the way out.
+
+    It is remembered, since a KeyboardInterrupt is raised wherever the program happens to be, and may be lost there:
+    a demo was seen that was interrupted and told its story to the end. From the main thread alone.
+    """
+
+    def __init__(self) -> None:
+        self.came = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._raise)
+
+    def _raise(self, _number: int, _frame: FrameType | None) -> None:
+        self.came.set()
+        raise KeyboardInterrupt
+
+    def again(self) -> None:
+        """Raise it once more, if it came."""
+        if self.came.is_set():
+            raise KeyboardInterrupt
 
 
 def _until(over: threading.Event, say: Callable[[str], None]) -> Callable[[str], None]:
@@ -110,32 +138,36 @@ def _until(over: threading.Event, say: Callable[[str], None]) -> Callable[[str],
 
 
 @contextlib.contextmanager
-def _killed_when_interrupted(supervisor: Supervisor, interrupted: threading.Event) -> Iterator[None]:
+def _killed_when_interrupted(supervisor: Supervisor) -> Iterator[None]:
     """Who presses Ctrl-C does not want to wait while everybody finishes; nothing here needs to be saved."""
     try:
         yield
     except KeyboardInterrupt:
-        interrupted.set()
         for leader in supervisor.pids().values():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader, signal.SIGKILL)
         raise
 
 
-def _play(scene: story.Scene, cid: str, peak: Peak) -> dict[str, Any]:
+def _play(scene: story.Scene, cid: str, peak: Peak, interrupt: Interrupt) -> dict[str, Any]:
     teller = scene.teller
     registered = story.register(scene, cid)
+    interrupt.again()
     teller.step("A job: four workers' shares, one model, judged before it serves")
     adopted = story.adopt(scene)
     peak.look()
+    interrupt.again()
     teller.step("The same job, with a worker that lies")
     caught = story.catch(scene)
     peak.look()
+    interrupt.again()
     teller.step("An audit: all the work behind the version in service, done once more by somebody else")
     audited = story.audit(scene, adopted["version"]["version"])
     peak.look()
+    interrupt.again()
     teller.step("The last lines of blockchain.log")
     lines = story.log_lines(scene)
+    interrupt.again()
     seconds = adopted.pop("seconds")
     return {
         **registered,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 from chain.client import NodeRefused, TransactionRefused
 from cli.demo import cheat, memory
+from cli.demo.command import Interrupt
 from cli.demo.progress import happened, stamped
 from cli.demo.sweeper import Sweeper
 from cli.demo.tell import LOG_WIDTH, cropped
@@ -191,3 +193,24 @@ class TestSweeper:
         while (tmp_path / "one").exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+
+class TestInterrupt:
+    @pytest.fixture
+    def interrupt(self):
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        yield Interrupt()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def test_without_one_the_story_goes_on(self, interrupt):
+        interrupt.again()
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_one_that_is_lost_on_its_way_comes_again(self, interrupt, number):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+            time.sleep(20)
+            pytest.fail("it was raised at once")
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.again()
