@@ -73,7 +73,7 @@ class Held:
         closer = threading.Thread(target=store.close, daemon=True)
         closer.start()
         try:
-            closer.join(0.1)
+            closer.join(0.1)  # long enough to close what it does not wait for; no event tells that nothing happens
             yield closer
         finally:
             self._over.set()

@@ -209,8 +209,7 @@ class TestInterrupt:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_one_that_is_lost_on_its_way_comes_again(self, interrupt, number):
         with contextlib.suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-            time.sleep(20)
+            signal.raise_signal(number)
             pytest.fail("it was raised at once")
         with pytest.raises(KeyboardInterrupt):
             interrupt.again()
