@@ -44,7 +44,7 @@ from chain.errors import (
 )
 from chain.params import Genesis, Params
 from chain.schema import Address, Hash, Range
-from chain.transactions import BEFORE_BODY, Signed, check_envelope
+from chain.transactions import BEFORE_BODY, Signed, check_envelope, find_signers
 
 VERSION = 1
 HEADER_BYTES = 88
@@ -259,6 +259,7 @@ def check_body(block: Block, params: Params, genesis: Hash, height: int) -> None
         raise BadRoot(f"a body whose root is {block.header.root}", block.root, "header.root")
     if block.commitment.height != height:
         raise BadHeight(str(height), str(block.commitment.height), "commitment.height")
+    find_signers(block.transactions)
     for index, signed in enumerate(block.transactions):
         try:
             check_envelope(signed, params, genesis, block.header.time)

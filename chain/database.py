@@ -54,7 +54,7 @@ CREATE TABLE snapshots (
 """
 
 
-class StoreClosed(Exception):  # noqa: N818 - says what it is
+class StoreClosed(Exception):  # noqa: N818 - says what happened
     """The node stops: what it keeps is read and written no more."""
 
     def __init__(self) -> None:
@@ -66,12 +66,30 @@ class StoreError(Exception):
 
 
 class _Reader:
-    """One thread's connection to read with, within ``with busy``: to close it meanwhile, from another thread, would end
-    the process, since SQLite frees what is being read."""
+    """One thread's connection to read with: ``with reader as connection``. To close it meanwhile, from another thread,
+    would end the process, since SQLite frees what is being read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self.busy = threading.Lock()
+        self._busy = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> sqlite3.Connection:
+        """Raises :class:`StoreClosed`."""
+        self._busy.acquire()
+        if self._closed:
+            self._busy.release()
+            raise StoreClosed
+        return self.connection
+
+    def __exit__(self, *_: object) -> None:
+        self._busy.release()
+
+    def close(self) -> None:
+        """Once what is being read is read."""
+        with self._busy:
+            self._closed = True
+            self.connection.close()
 
 
 class Database:
@@ -133,15 +151,14 @@ class Database:
             with self._lock:
                 readers, self._readers = self._readers or [], None
             for reader in readers:
-                with reader.busy:
-                    reader.connection.close()
+                reader.close()
             self._writer.close()
 
     @contextlib.contextmanager
     def write(self) -> Iterator[None]:
         """All or nothing: on the disk when the block ends, or, when it raises, as if it had never begun."""
         with self._writing:
-            self._must_be_open()
+            self._open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -153,22 +170,19 @@ class Database:
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
         """The first row that the query finds, or None."""
-        reader = self._reader()
-        with reader.busy:
-            self._must_be_open()
-            return reader.connection.execute(query, values).fetchone()
+        with self._reader() as connection:
+            return connection.execute(query, values).fetchone()
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that the query finds."""
-        reader = self._reader()
-        with reader.busy:
-            self._must_be_open()
-            return reader.connection.execute(query, values).fetchall()
+        with self._reader() as connection:
+            return connection.execute(query, values).fetchall()
 
-    def _must_be_open(self) -> None:
-        """To be asked within a lock that :meth:`close` waits for. Raises :class:`StoreClosed`."""
+    def _open(self) -> list[_Reader]:
+        """The readers there are, asked for within a lock that :meth:`close` takes. Raises :class:`StoreClosed`."""
         if self._readers is None:
             raise StoreClosed
+        return self._readers
 
     def _reader(self) -> _Reader:
         reader: _Reader | None = getattr(self._local, "reader", None)
@@ -178,13 +192,12 @@ class Database:
 
     def _new_reader(self) -> _Reader:
         with self._lock:
-            if self._readers is None:
-                raise StoreClosed
+            readers = self._open()
             if self._path is None:  # one connection, one lock: all threads read over it
-                if not self._readers:
-                    self._readers.append(_Reader(self._writer))
-                return self._readers[0]
+                if not readers:
+                    readers.append(_Reader(self._writer))
+                return readers[0]
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
-            self._readers.append(_Reader(connection))
-            return self._readers[-1]
+            readers.append(_Reader(connection))
+            return readers[-1]

@@ -81,6 +81,10 @@ def _null(value: Any) -> None:
         raise InvalidEncoding("null", shown(value))
 
 
+def _anything(value: Any) -> Any:
+    return value
+
+
 def _read_cid(value: Any) -> str:
     if type(value) is bytes:
         return cid_to_text(value)
@@ -97,18 +101,20 @@ def _write_cid(value: Any) -> bytes:
 
 
 def _matching(pattern: str, expected: str) -> Reader:
-    """What reads texts of a pattern, which come again and again: the newest are known without a look."""
+    """What reads texts of a pattern, which come again and again: the newest are known without a look, and are the same
+    object each time, which takes less memory than as many copies."""
     matches = re.compile(pattern).fullmatch
-    known: dict[str, None] = {}
+    known: dict[str, str] = {}
 
     def read(value: Any) -> str:
         if type(value) is str:
-            if value in known:
-                return value
+            same = known.get(value)
+            if same is not None:
+                return same
             if matches(value):
                 if len(known) >= _KNOWN:
                     known.clear()
-                known[value] = None
+                known[value] = value
                 return value
         raise InvalidEncoding(expected, shown(value))
 
@@ -128,6 +134,7 @@ SCALARS: dict[Any, tuple[Reader, Writer]] = {
     Cid: (_read_cid, _write_cid),
     Address: (_address, _address),
     Hash: (_hash, _hash),
+    Any: (_anything, _anything),
 }
 
 

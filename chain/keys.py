@@ -10,7 +10,8 @@ lies in the lower half of the group's order (EIP-2) and v is 27 or 28; anything 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from coincurve import PrivateKey, PublicKey
 from coincurve._libsecp256k1 import ffi, lib  # type: ignore[import-not-found]  # compiled, without a stub
@@ -20,6 +21,8 @@ from coincurve.flags import EC_UNCOMPRESSED
 from chain.errors import InvalidSignature
 from chain.keccak import keccak256
 from chain.schema import Address
+
+T = TypeVar("T")
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """The order of secp256k1's group (SEC 2, version 2.0, 2.4.1)."""
@@ -74,6 +77,34 @@ def recover(digest: bytes, signature: str) -> Address:
 
 def recover_hash(hashed: bytes, signature: str) -> Address:
     """The address whose key made `signature` of 32 bytes with Key.sign_hash. Raises InvalidSignature."""
+    return _address_of_point(_Recovery().point(_asked(hashed, signature)))
+
+
+def recover_all(signed: Iterable[tuple[bytes, str]]) -> list[Address | None]:
+    """As `recover` of each digest with its signature, None for one that it would refuse.
+
+    Faster than one by one: libsecp256k1's tables (1 MiB) push everything else out of a processor's cache, so its turns
+    come one after another, and what is before them and behind them each at one go, too.
+    """
+    asked = [_or_none(_asked, signing_hash(digest), signature) for digest, signature in signed]
+    recovery = _Recovery()
+    points = [None if each is None else _or_none(recovery.point, each) for each in asked]
+    return [None if point is None else _address_of_point(point) for point in points]
+
+
+def _or_none(function: Callable[..., T], *arguments: Any) -> T | None:
+    try:
+        return function(*arguments)
+    except InvalidSignature:
+        return None
+
+
+#: r and s in 64 bytes, 0 or 1, and the 32 bytes signed.
+_Asked = tuple[bytes, int, bytes]
+
+
+def _asked(hashed: bytes, signature: str) -> _Asked:
+    """What a signature of 32 bytes asks of libsecp256k1. Raises InvalidSignature."""
     data = _bytes_of(signature)
     if len(hashed) != 32:
         raise ValueError(f"expected a hash of 32 bytes, found {len(hashed)}")
@@ -82,7 +113,7 @@ def recover_hash(hashed: bytes, signature: str) -> Address:
         raise InvalidSignature("a signature that ends in v = 27 or 28", f"v = {version}")
     if data[32:64] > _HIGHEST_S:
         raise InvalidSignature("s in the lower half of the group's order", "the high-s twin of a signature")
-    return _address_of_point(_recover(data[:64], version - 27, hashed))
+    return data[:64], version - 27, hashed
 
 
 def _bytes_of(signature: str) -> bytes:
@@ -97,22 +128,28 @@ def _bytes_of(signature: str) -> bytes:
     raise InvalidSignature("a signature of 130 lowercase hexadecimal digits", _shape(signature))
 
 
-def _recover(numbers: bytes, parity: int, hashed: bytes) -> bytes:
-    """The 65 bytes of the uncompressed point that made a signature: r and s in 64 bytes, 0 or 1, the 32 bytes signed.
+class _Recovery:
+    """What coincurve's PublicKey.from_signature_and_message and format do, without their objects in between.
 
-    What coincurve's PublicKey.from_signature_and_message and format do, without their objects in between. The memory is
-    the call's own, since other threads run while libsecp256k1 computes.
+    For one thread, which owns the memory: others run while libsecp256k1 computes.
     """
-    context = GLOBAL_CONTEXT.ctx
-    signature, key = ffi.new(_SIGNATURE_MEMORY), ffi.new(_KEY_MEMORY)
-    if not (
-        lib.secp256k1_ecdsa_recoverable_signature_parse_compact(context, signature, numbers, parity)
-        and lib.secp256k1_ecdsa_recover(context, key, signature, hashed)
-    ):
-        raise InvalidSignature("r and s of a signature on secp256k1", "numbers that no key can have made")
-    point, length = ffi.new(_POINT_MEMORY), ffi.new(_LENGTH_MEMORY, 65)
-    lib.secp256k1_ec_pubkey_serialize(context, point, length, key, EC_UNCOMPRESSED)
-    return bytes(ffi.buffer(point, 65))
+
+    def __init__(self) -> None:
+        self._signature, self._key = ffi.new(_SIGNATURE_MEMORY), ffi.new(_KEY_MEMORY)
+        self._point, self._length = ffi.new(_POINT_MEMORY), ffi.new(_LENGTH_MEMORY, 65)
+        self._numbers = ffi.buffer(self._point)
+
+    def point(self, asked: _Asked) -> bytes:
+        """x and y of the key that made a signature, 64 bytes. Raises InvalidSignature."""
+        numbers, parity, hashed = asked
+        context, signature, key = GLOBAL_CONTEXT.ctx, self._signature, self._key
+        if not (
+            lib.secp256k1_ecdsa_recoverable_signature_parse_compact(context, signature, numbers, parity)
+            and lib.secp256k1_ecdsa_recover(context, key, signature, hashed)
+        ):
+            raise InvalidSignature("r and s of a signature on secp256k1", "numbers that no key can have made")
+        lib.secp256k1_ec_pubkey_serialize(context, self._point, self._length, key, EC_UNCOMPRESSED)
+        return self._numbers[1:]  # type: ignore[no-any-return]  # as bytes of their own
 
 
 def signing_hash(digest: bytes) -> bytes:
@@ -124,11 +161,11 @@ def signing_hash(digest: bytes) -> bytes:
 
 def address_of(key: PublicKey) -> Address:
     """The last 20 bytes of the Keccak-256 of the uncompressed point (yellow paper, appendix F)."""
-    return _address_of_point(key.format(compressed=False))
+    return _address_of_point(key.format(compressed=False)[1:])
 
 
 def _address_of_point(point: bytes) -> Address:
-    return Address("0x" + keccak256(point[1:])[-20:].hex())
+    return Address("0x" + keccak256(point)[-20:].hex())
 
 
 def _shape(signature: Any) -> str:

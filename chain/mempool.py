@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from chain.errors import ChainError, Conflict, Expired, ExpiresTooLate, InvalidTransaction, MempoolFull, NotYet
 from chain.params import Params
-from chain.schema import Address, Cid, Hash
+from chain.schema import Address, Hash
 from chain.transactions import Attest, ReportMisconduct, Signed, VoteCheckpoint, VoteModel, check_envelope
 
 Check = Callable[[Signed], None]
@@ -70,7 +70,7 @@ class Mempool:
         self._params = params
         self._genesis = genesis
         self._limits = limits or Limits()
-        self._waiting: dict[Cid, Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
         # How many wait, and their bytes: of a group or a kind, by sender and (None) in all.
         self._taken: dict[tuple[str, Address | None], tuple[int, int]] = {}
         self._size = 0
@@ -103,7 +103,7 @@ class Mempool:
         return self._size
 
     def get(self, identifier: str) -> Waiting | None:
-        return self._waiting.get(Cid(identifier))
+        return self._waiting.get(identifier)
 
     def add(self, signed: Signed, now: int, check: Check, *, known: bool = False) -> Dropped | None:
         """Take a transaction in, if its id does not wait already; what had to make room for it.
@@ -131,7 +131,7 @@ class Mempool:
     def remove(self, identifiers: Iterable[str]) -> None:
         """Forget transactions that are in a block now; unknown ids are no matter."""
         for identifier in identifiers:
-            waiting = self._waiting.pop(Cid(identifier), None)
+            waiting = self._waiting.pop(identifier, None)
             if waiting is None:
                 continue
             self._count(waiting.signed, -1)

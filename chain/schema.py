@@ -5,13 +5,14 @@ every block passes through here. A reader takes exactly the annotated fields, ex
 bool is no int) and names the field it refuses.
 
 Annotations understood: int, str, bool, None and unions with it, Literal, tuple[X, ...], tuple[X, Y],
-Mapping[str, X], other dataclasses, the NewTypes Cid (written as a link), Address and Hash, and Annotated[...]
-with Range, Text or Items. Dataclasses hold tuples where plain objects hold lists.
+Mapping[str, X], other dataclasses, the NewTypes Cid (written as a link), Address and Hash, Any (taken as it is, for
+whoever reads on), and Annotated[...] with Range, Text or Items. Dataclasses hold tuples where plain objects hold lists.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -125,6 +126,7 @@ def _values(cls: Any) -> Callable[[Any], dict[str, Any]]:
         raise TypeError(f"{cls!r} is no plain dataclass: its instances cannot be made of their fields alone")
     names = tuple(field.name for field in dataclasses.fields(cls))
     readers = tuple((name, _compile(hints[name])[0]) for name in names)
+    empty: dict[str, Any] = dict.fromkeys(names)
     count = len(names)
 
     def values_of(raw: Any) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def _values(cls: Any) -> Callable[[Any], dict[str, Any]]:
             raise InvalidEncoding(f"a map with the fields {', '.join(names)}", shown(raw))
         if len(raw) != count:
             _wrong_fields(raw, names)
-        values = {}
+        values = empty.copy()  # as large as it will be: one that grows is made twice
         name = ""
         try:
             for name, reader in readers:
@@ -283,6 +285,8 @@ def _ruled(reader: Reader, rule: Any) -> Reader:
         return reader
     if reader is integer and isinstance(rule, Range):
         return _in_range(rule, check)
+    if reader is text and isinstance(rule, Text) and rule.pattern is not None and rule.check is None:
+        return _like(rule, rule.pattern, check)
 
     def read_ruled(raw: Any) -> Any:
         value = reader(raw)
@@ -303,6 +307,20 @@ def _in_range(rule: Range, check: Callable[[Any], None]) -> Reader:
         return raw
 
     return read_integer
+
+
+def _like(rule: Text, pattern: str, check: Callable[[Any], None]) -> Reader:
+    """A text of a pattern, for which one match is enough."""
+    matches = re.compile(pattern).fullmatch
+    low, high = rule.low, INT_MAX if rule.high is None else rule.high
+
+    def read_text(raw: Any) -> Any:
+        if type(raw) is str and low <= len(raw) <= high and matches(raw):
+            return raw
+        check(text(raw))
+        return raw
+
+    return read_text
 
 
 def _ruled_writer(writer: Writer, rule: Any) -> Writer:

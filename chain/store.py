@@ -210,11 +210,8 @@ class Store(Database):
     def events(self, after: int, limit: int) -> list[StoredEvent]:
         """Up to ``limit`` events with numbers above ``after``."""
         query = "SELECT last, height, block, undone, time, said FROM events WHERE last > ? ORDER BY last"
-        reader = self._reader()
-        with reader.busy:
-            self._must_be_open()
-            with contextlib.closing(reader.connection.execute(query, (after,))) as rows:
-                return list(itertools.islice(events_in(map(Row._make, rows), after), limit))
+        with self._reader() as connection, contextlib.closing(connection.execute(query, (after,))) as rows:
+            return list(itertools.islice(events_in(map(Row._make, rows), after), limit))
 
     def job(self, job: str) -> bytes | None:
         """A job that has left the state."""

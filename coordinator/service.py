@@ -84,8 +84,9 @@ def _kept_up(name: str, run: Callable[[], None], stop: threading.Event) -> None:
         try:
             run()
         except Exception as error:  # noqa: BLE001
-            if stop.is_set():
-                return  # what it needed is closed
+            if stop.is_set():  # what it needed is closed
+                _log.debug("thread ends with the coordinator", thread=name, exc_info=error)
+                return
             _log.error("thread failed, beginning anew", thread=name, exc_info=error)
             stop.wait(AGAIN_SECONDS)
         else:

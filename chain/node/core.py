@@ -113,7 +113,7 @@ class Node(Taking):
             for before, entry in zip(self._parents(result), result.connected, strict=True):
                 connect(self._store, before, entry)
             self._forget_gone()
-            self._store.drop_pending([each for each in included if self.pool.get(each) is not None])
+            self._store.drop_pending([each for each in included if each in self.pool])
             self._store.put_pending([(signed.id, self._clock(), signed.data) for signed in returned])
             self._store.put_events(events)
             replayed = self._replayed + _count(result.connected) - _count(result.disconnected)

@@ -47,10 +47,10 @@ def admit(context: Context, signed: Signed) -> None:
         raise Duplicate("a transaction that is not on the chain yet", signed.id)
     check_envelope(signed, context.params, context.genesis, context.time)
     # Who may cast a checkpoint vote, its target says.
-    if remembered and context.params.minimum_balance and not _votes(context, body.sender):
+    least = context.params.minimum_balance
+    if remembered and least:
         owned = account_of(context, body.sender).owned
-        least = context.params.minimum_balance
-        if owned < least:
+        if owned < least and not _votes(context, body.sender):
             raise InsufficientBalance(
                 f"a sender that is a validator or owns at least {least}",
                 f"{body.sender} with {owned}",

@@ -9,9 +9,10 @@ from typing import NamedTuple, TypeVar
 from chain.errors import InvalidTransaction, Unknown
 from chain.params import Params
 from chain.schema import Address, Cid, Hash
+from chain.state.draft import Draft
 from chain.state.events import Event, Field
 from chain.state.objects import ValidatorSet
-from chain.state.tables import VALIDATORS, Draft
+from chain.state.tables import VALIDATORS
 
 T = TypeVar("T")
 

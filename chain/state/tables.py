@@ -1,5 +1,4 @@
-"""The state as a whole: tables of objects, the draft in which a block changes them, and the digest over the
-changes.
+"""The state as a whole: tables of objects, and snapshots of them.
 
 A :class:`State` is frozen and shares all but the changes with its parent's (``immutables.Map``), so keeping
 one for each block is cheap, and whatever goes wrong in a block leaves nothing behind.
@@ -7,15 +6,14 @@ one for each block is cheap, and whatever goes wrong in a block leaves nothing b
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import immutables
 
-from chain.encoding import list_head, read_raw, shown, write_raw
+from chain.encoding import read_raw, shown, write_raw
 from chain.errors import InvalidEncoding
-from chain.packing import NULL, pack, pack_integer, pack_kept, pack_map, pack_text
+from chain.packing import pack, pack_integer, pack_kept, pack_map, pack_text
 from chain.schema import Hash, Range, read
 from chain.state.attested import Attested
 from chain.state.electorate import Admission, Engagements, PendingSet, Phases, Slashed
@@ -89,7 +87,7 @@ TABLES: Final[dict[str, Table[Any]]] = {
 }  # fmt: skip
 
 
-def _packed(table: str, value: object) -> bytes:
+def packed(table: str, value: object) -> bytes:
     """The bytes of a table's value."""
     if type(value) is int:
         return pack_integer(value)
@@ -102,7 +100,7 @@ def _packed_rows(table: Table[Any], rows: immutables.Map[str, Any]) -> bytes:
     """The bytes of a table."""
     if table.type in (int, str):
         return write_raw(dict(rows.items()))
-    return pack_map({key: _packed(table.name, value) for key, value in rows.items()})
+    return pack_map({key: packed(table.name, value) for key, value in rows.items()})
 
 
 def _typed(table: Table[T], value: Any) -> T:
@@ -290,104 +288,3 @@ EMPTY: Final = State(
     genesis=NO_HASH,
     tables=immutables.Map({name: immutables.Map() for name in TABLES}),
 )
-
-
-_MISSING: Final = object()
-
-
-@dataclass
-class Draft:
-    """Changes on top of a state, collected for a block; those of a transaction come in whole or not."""
-
-    base: State
-    _changes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By table and key; None for what is forgotten."""
-    _pending: dict[str, dict[str, Any]] | None = None
-
-    def get(self, table: Table[T], key: str) -> T | None:
-        """The object as changed so far, None where there is none."""
-        name, pending = table.name, self._pending
-        if pending is not None:
-            rows = pending.get(name)
-            if rows is not None and key in rows:
-                return rows[key]  # type: ignore[no-any-return]
-        rows = self._changes.get(name)
-        if rows is not None and key in rows:
-            return rows[key]  # type: ignore[no-any-return]
-        return self.base.tables[name].get(key)
-
-    def only(self, table: Table[T]) -> T:
-        """The object of a table that holds a single one."""
-        found = self.get(table, ONLY)
-        if found is None:
-            raise LookupError(f"table {table.name} is empty: the state was not made by genesis_state()")
-        return found
-
-    def keys(self, table: Table[T]) -> list[str]:
-        """All keys of a table as changed so far, sorted."""
-        keys = set(self.base.table(table))
-        for layer in (self._changes, self._pending or {}):
-            for key, value in layer.get(table.name, {}).items():
-                (keys.discard if value is None else keys.add)(key)
-        return sorted(keys)
-
-    def put(self, table: Table[T], key: str, value: T) -> None:
-        """Set an object."""
-        self._rows(table.name)[key] = value
-
-    def remove(self, table: Table[T], key: str) -> None:
-        """Forget an object."""
-        self._rows(table.name)[key] = None
-
-    def _rows(self, name: str) -> dict[str, Any]:
-        layer = self._changes if self._pending is None else self._pending
-        rows = layer.get(name)
-        if rows is None:
-            rows = layer[name] = {}
-        return rows
-
-    def begin(self) -> None:
-        """Changes from here on are a transaction's: to be kept or dropped together."""
-        if self._pending is not None:
-            raise RuntimeError("transactions do not nest")
-        self._pending = {}
-
-    def keep(self) -> None:
-        """The transaction ended well."""
-        pending, self._pending = self._pending or {}, None
-        for name, rows in pending.items():
-            known = self._changes.get(name)
-            if known is None:
-                self._changes[name] = rows
-            else:
-                known.update(rows)
-
-    def drop(self) -> None:
-        """The transaction failed: what it changed is forgotten."""
-        self._pending = None
-
-    def finish(self, height: int, time: int, genesis: Hash) -> State:
-        """The state with all changes in it, and its digest."""
-        # Packed item by item: a block may open thousands of rounds of hundreds of partitions, and changes few parts
-        # of what there is. Three pieces of bytes for each change.
-        changed: list[bytes] = []
-        tables = self.base.tables
-        for name in sorted(self._changes):
-            rows, old = self._changes[name], tables[name]
-            head = list_head(3) + pack_text(name)
-            with old.mutate() as mutation:
-                for key in sorted(rows):
-                    value, before = rows[key], old.get(key)
-                    if before is value or before == value:
-                        continue
-                    if value is None:
-                        del mutation[key]
-                        changed += head, pack_text(key), NULL
-                    else:
-                        mutation[key] = value
-                        packed = pack_integer(value) if type(value) is int else _packed(name, value)
-                        changed += head, pack_text(key), packed
-                tables = tables.set(name, mutation.finish())
-        digest = hashlib.sha256(list_head(2) + write_raw(self.base.digest) + list_head(len(changed) // 3))
-        digest.update(b"".join(changed))
-        return State(Hash(digest.hexdigest()), height, time, genesis, tables)

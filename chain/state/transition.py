@@ -33,6 +33,7 @@ from chain.state import (
     votes,
 )
 from chain.state.context import Context, Origin
+from chain.state.draft import Draft
 from chain.state.electorate import Admission, Phase, Phases
 from chain.state.events import Event
 from chain.state.objects import Account, Finality, ValidatorSet
@@ -46,7 +47,6 @@ from chain.state.tables import (
     ONLY,
     PHASES,
     VALIDATORS,
-    Draft,
     State,
 )
 from chain.transactions import Signed

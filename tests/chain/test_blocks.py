@@ -140,12 +140,14 @@ def test_a_wrong_height_is_refused(block: Block) -> None:
 
 
 def test_a_forged_transaction_is_refused_with_its_index_and_cause(block: Block) -> None:
-    forged = Signed(block.transactions[2].body, block.transactions[1].signature)
-    other = _with_body(block, block.commitment, (*block.transactions[:2], forged))
-    with pytest.raises(BadTransaction, match=r"transaction 2 of the block \(invalid_signature\)") as refusal:
-        check_body(other, DEVELOPMENT, GENESIS, 7)
-    assert refusal.value.index == 2
-    assert isinstance(refusal.value.cause, InvalidSignature)
+    nobodys = "00" * 64 + "1b"
+    for signature in (block.transactions[1].signature, nobodys):
+        forged = Signed(block.transactions[2].body, signature)
+        other = _with_body(block, block.commitment, (*block.transactions[:2], forged))
+        with pytest.raises(BadTransaction, match=r"transaction 2 of the block \(invalid_signature\)") as refusal:
+            check_body(other, DEVELOPMENT, GENESIS, 7)
+        assert refusal.value.index == 2
+        assert isinstance(refusal.value.cause, InvalidSignature)
     with pytest.raises(BadTransaction) as refusal:
         check_body(block, DEVELOPMENT, NO_HASH, 7)
     assert isinstance(refusal.value.cause, WrongNetwork)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chain.errors import InvalidSignature
-from chain.keys import ORDER, Key, recover, signing_hash
+from chain.keys import ORDER, Key, recover, recover_all, signing_hash
 
 secrets_ = st.integers(1, ORDER - 1).map(lambda number: number.to_bytes(32, "big"))
 digests = st.binary(min_size=32, max_size=32)
@@ -71,6 +71,15 @@ def test_the_high_s_twin_is_refused() -> None:
 def test_other_forms_are_refused(signature: str, message: str) -> None:
     with pytest.raises(InvalidSignature, match=message):
         recover(DIGEST, signature)
+
+
+def test_many_are_recovered_as_each_would_be() -> None:
+    other = Key(b"\x02" * 32)
+    twin = f"{SIGNATURE[:64]}{ORDER - int(SIGNATURE[64:128], 16):064x}{55 - int(SIGNATURE[128:], 16):02x}"
+    asked = [(DIGEST, SIGNATURE), (DIGEST, twin), (DIGEST, "00" * 65), (DIGEST, "00" * 31 + "05" + SIGNATURE[64:]),
+             (bytes(32), other.sign(bytes(32))), (DIGEST, ""), (DIGEST, SIGNATURE)]  # fmt: skip
+    assert recover_all(asked) == [KEY.address, None, None, None, other.address, None, KEY.address]
+    assert recover_all([]) == []
 
 
 def test_a_secret_is_32_bytes_in_range() -> None:

@@ -96,6 +96,17 @@ def test_a_wrong_value_is_refused_by_its_path(field: str, value: Any, message: s
         schema.from_object(Outer, schema.to_object(VALUE) | {field: value})
 
 
+def test_what_anything_is_is_left_to_whoever_reads_on() -> None:
+    @dataclass(frozen=True)
+    class Around:
+        kind: str
+        inside: Any
+
+    raw = {"kind": "a", "inside": [{"x": 1}]}
+    assert schema.from_object(Around, raw) == Around("a", [{"x": 1}])
+    assert schema.to_object(Around("a", [{"x": 1}])) == raw
+
+
 def test_fields_are_exact() -> None:
     obj = schema.to_object(VALUE)
     with pytest.raises(InvalidEncoding, match="unknown field 'other'"):

@@ -11,7 +11,8 @@ from chain.attestations import Statement, attest
 from chain.certificates import certificate_of, verify
 from chain.errors import Conflict, Duplicate, Forbidden, InvalidField, NotYet, Unknown
 from chain.state import State, ValidatorSet, statement_of
-from chain.state.tables import ONLY, VALIDATORS, Draft
+from chain.state.draft import Draft
+from chain.state.tables import ONLY, VALIDATORS
 from chain.transactions import Attest, VoteCheckpoint
 
 KEY = "flowers@1"
