@@ -105,16 +105,8 @@ def _block(data: bytes) -> Block:
 
 
 def _recovered(data: bytes) -> Any:
-    digest, signature = data[:32].ljust(32, b"\0"), as_text(data[32:])
-    among_many = keys.recover_all([(digest, signature)])
-    try:
-        keys.recover_hash(digest, signature)
-        found = keys.recover(digest, signature)
-    except InvalidSignature:
-        assert among_many == [None]
-        raise
-    assert among_many == [found]
-    return found
+    keys.recover_hash(data[:32].ljust(32, b"\0"), as_text(data[32:]))
+    return keys.recover(data[:32].ljust(32, b"\0"), as_text(data[32:]))
 
 
 def _snapshot(data: bytes) -> State:
@@ -152,7 +144,7 @@ def decoders() -> list[Decoder]:
                 (InvalidEncoding,), ("chain.encoding.cid_to_text", "chain.encoding.is_cid"),
                 lambda value, data: cid_to_bytes(value) == data),
         Decoder("chain/keys.recover", _recovered, (Example(bytes(32) + signature.encode()),), (InvalidSignature,),
-                ("chain.keys.recover", "chain.keys.recover_all", "chain.keys.recover_hash")),
+                ("chain.keys.recover", "chain.keys.recover_hash")),
         *(
             Decoder(f"chain/transactions.{one.body.kind}", Signed.decode, cbor(one.data),
                     (InvalidEncoding, InvalidSignature),
