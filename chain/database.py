@@ -66,28 +66,26 @@ class StoreError(Exception):
 
 
 class _Reader:
-    """One thread's connection to read with: ``with reader as connection``. To close it meanwhile, from another thread,
-    would end the process, since SQLite frees what is being read."""
+    """One thread's connection to read with, within ``with busy``: to close it meanwhile, from another thread, would end
+    the process, since SQLite frees what is being read.
+
+    A lock of the interpreter's own, since an interrupt may come between any two steps of Python: none leaves it taken.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
-        self._busy = threading.Lock()
+        self.busy = threading.Lock()
         self._closed = False
 
-    def __enter__(self) -> sqlite3.Connection:
-        """Raises :class:`StoreClosed`."""
-        self._busy.acquire()
+    def opened(self) -> sqlite3.Connection:
+        """The connection, to be asked for within ``with busy``. Raises :class:`StoreClosed`."""
         if self._closed:
-            self._busy.release()
             raise StoreClosed
         return self.connection
 
-    def __exit__(self, *_: object) -> None:
-        self._busy.release()
-
     def close(self) -> None:
         """Once what is being read is read."""
-        with self._busy:
+        with self.busy:
             self._closed = True
             self.connection.close()
 
@@ -103,8 +101,8 @@ class Database:
         """
         self._path = path
         self._local = threading.local()
-        self._readers: list[_Reader] | None = []
-        """None when closed."""
+        self._readers: list[_Reader] = []
+        self._closed = False
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         if path is not None:
@@ -149,8 +147,8 @@ class Database:
         or writes after that gets :class:`StoreClosed`."""
         with self._writing:
             with self._lock:
-                readers, self._readers = self._readers or [], None
-            for reader in readers:
+                self._closed = True
+            for reader in self._readers:
                 reader.close()
             self._writer.close()
 
@@ -158,7 +156,7 @@ class Database:
     def write(self) -> Iterator[None]:
         """All or nothing: on the disk when the block ends, or, when it raises, as if it had never begun."""
         with self._writing:
-            self._open()
+            self._must_be_open()
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -170,19 +168,20 @@ class Database:
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
         """The first row that the query finds, or None."""
-        with self._reader() as connection:
-            return connection.execute(query, values).fetchone()
+        reader = self._reader()
+        with reader.busy:
+            return reader.opened().execute(query, values).fetchone()
 
     def _all(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
         """The rows that the query finds."""
-        with self._reader() as connection:
-            return connection.execute(query, values).fetchall()
+        reader = self._reader()
+        with reader.busy:
+            return reader.opened().execute(query, values).fetchall()
 
-    def _open(self) -> list[_Reader]:
-        """The readers there are, asked for within a lock that :meth:`close` takes. Raises :class:`StoreClosed`."""
-        if self._readers is None:
+    def _must_be_open(self) -> None:
+        """To be asked within a lock that :meth:`close` takes. Raises :class:`StoreClosed`."""
+        if self._closed:
             raise StoreClosed
-        return self._readers
 
     def _reader(self) -> _Reader:
         reader: _Reader | None = getattr(self._local, "reader", None)
@@ -192,12 +191,12 @@ class Database:
 
     def _new_reader(self) -> _Reader:
         with self._lock:
-            readers = self._open()
+            self._must_be_open()
             if self._path is None:  # one connection, one lock: all threads read over it
-                if not readers:
-                    readers.append(_Reader(self._writer))
-                return readers[0]
+                if not self._readers:
+                    self._readers.append(_Reader(self._writer))
+                return self._readers[0]
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
-            readers.append(_Reader(connection))
-            return readers[-1]
+            self._readers.append(_Reader(connection))
+            return self._readers[-1]

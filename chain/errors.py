@@ -52,7 +52,7 @@ class InvalidEncoding(ChainError):
     """Bytes or an object that are not the one canonical form of something of ours."""
 
     code = "invalid_encoding"
-    advice = "Encode it again with exactly the documented fields and types; as DAG-CBOR, in its one strict form."
+    advice = "Encode it again with exactly the documented fields and types; DAG-CBOR has one strict form."
 
 
 class InvalidSignature(ChainError):

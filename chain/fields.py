@@ -81,10 +81,6 @@ def _null(value: Any) -> None:
         raise InvalidEncoding("null", shown(value))
 
 
-def _anything(value: Any) -> Any:
-    return value
-
-
 def _read_cid(value: Any) -> str:
     if type(value) is bytes:
         return cid_to_text(value)
@@ -134,7 +130,6 @@ SCALARS: dict[Any, tuple[Reader, Writer]] = {
     Cid: (_read_cid, _write_cid),
     Address: (_address, _address),
     Hash: (_hash, _hash),
-    Any: (_anything, _anything),
 }
 
 

@@ -160,6 +160,8 @@ def _wrong_fields(raw: dict[Any, Any], names: tuple[str, ...]) -> None:
 def _compile(hint: Any) -> tuple[Reader, Writer]:
     if hint in SCALARS:
         return SCALARS[hint]
+    if hint is Any:
+        return _as_it_is, _as_it_is
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         reader, writer = _compile(arguments[0])
@@ -179,6 +181,10 @@ def _compile(hint: Any) -> tuple[Reader, Writer]:
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return _codec(hint)
     raise TypeError(f"the chain's encoding has no rule for the annotation {hint!r}")
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _literal(choices: tuple[Any, ...]) -> Reader:

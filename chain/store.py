@@ -210,7 +210,8 @@ class Store(Database):
     def events(self, after: int, limit: int) -> list[StoredEvent]:
         """Up to ``limit`` events with numbers above ``after``."""
         query = "SELECT last, height, block, undone, time, said FROM events WHERE last > ? ORDER BY last"
-        with self._reader() as connection, contextlib.closing(connection.execute(query, (after,))) as rows:
+        reader = self._reader()
+        with reader.busy, contextlib.closing(reader.opened().execute(query, (after,))) as rows:
             return list(itertools.islice(events_in(map(Row._make, rows), after), limit))
 
     def job(self, job: str) -> bytes | None:

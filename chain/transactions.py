@@ -306,7 +306,7 @@ def check_envelope(signed: Signed, params: Params, genesis: Hash, now: int) -> N
         raise
     _check_expiry(body, params, now)
     signed.verify()
-    known["passed_by"], known["passed_at"] = params, now
+    known["passed_at"], known["passed_by"] = now, params  # in this order: other threads may look
 
 
 def _check_expiry(body: Body, params: Params, now: int) -> None:

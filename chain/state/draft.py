@@ -25,6 +25,7 @@ class Draft:
         """No changes yet."""
         self.base = base
         self._old = dict(base.tables)
+        """The parent's tables, in what is asked faster."""
         self._changes: dict[str, dict[str, Any]] = {name: {} for name in TABLES}
         """By table and key; None for what is forgotten."""
         self._undo: list[tuple[dict[str, Any], str, Any]] | None = None
@@ -79,7 +80,7 @@ class Draft:
         undo, self._undo = self._undo or [], None
         for rows, key, before in reversed(undo):
             if before is _MISSING:
-                del rows[key]
+                rows.pop(key, None)
             else:
                 rows[key] = before
 
@@ -120,7 +121,7 @@ def _packed_changes(table: Table[Any], rows: dict[str, Any]) -> bytes:
     Packed item by item where they are objects: a block may open thousands of rounds of hundreds of partitions, and
     changes few parts of what there is.
     """
-    if table.type in (int, str):
+    if table.plain:
         for value in rows.values():
             if type(value) is int:
                 integer(value)  # DAG-CBOR could hold some more

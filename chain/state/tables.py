@@ -38,6 +38,11 @@ class Table(Generic[T]):
     name: str
     type: type[T]
 
+    @property
+    def plain(self) -> bool:
+        """Whether its values are numbers or texts, not objects."""
+        return self.type in (int, str)
+
 
 ACCOUNTS: Final = Table("accounts", Account)
 DATASETS: Final = Table("datasets", Dataset)
@@ -88,23 +93,19 @@ TABLES: Final[dict[str, Table[Any]]] = {
 
 
 def packed(table: str, value: object) -> bytes:
-    """The bytes of a table's value."""
-    if type(value) is int:
-        return pack_integer(value)
-    if type(value) is str:
-        return pack_text(value)
+    """The bytes of a value of a table of objects."""
     return pack_kept(value) if table in _LASTING else pack(value)
 
 
 def _packed_rows(table: Table[Any], rows: immutables.Map[str, Any]) -> bytes:
     """The bytes of a table."""
-    if table.type in (int, str):
+    if table.plain:
         return write_raw(dict(rows.items()))
     return pack_map({key: packed(table.name, value) for key, value in rows.items()})
 
 
 def _typed(table: Table[T], value: Any) -> T:
-    if table.type in (int, str):
+    if table.plain:
         if type(value) is not table.type:
             raise InvalidEncoding(f"values of type {table.type.__name__}", type(value).__name__, table.name)
         return value

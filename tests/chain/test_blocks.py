@@ -153,6 +153,11 @@ def test_a_forged_transaction_is_refused_with_its_index_and_cause(block: Block) 
     assert isinstance(refusal.value.cause, WrongNetwork)
 
 
+def test_all_who_signed_are_recovered_at_one_go(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chain.transactions.recover", lambda digest, signature: 1 / 0)  # one by one
+    check_body(Block.decode(block.encode(), LIMIT), DEVELOPMENT, GENESIS, 7)
+
+
 def test_size_and_number_of_transactions_are_bounded(block: Block) -> None:
     for params in (
         dataclasses.replace(DEVELOPMENT, max_block_transactions=len(block.transactions) - 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -111,6 +112,32 @@ def test_what_is_being_read_is_read_to_its_end_before_the_database_is_closed(tmp
         store.block("a")
     opened = [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]
     assert not any(each.startswith(str(path)) for each in opened)
+
+
+class Interruption(Exception):  # noqa: N818 - what a signal raises, wherever the program is
+    pass
+
+
+def interrupt(*_: object) -> None:
+    raise Interruption
+
+
+@pytest.mark.parametrize("name", [None, "chain.sqlite"])
+def test_an_interrupt_while_reading_keeps_nobody_from_closing(tmp_path, name):
+    before = signal.signal(signal.SIGVTALRM, interrupt)  # by the process's own time, so that it hits all places alike
+    try:
+        for _ in range(100):
+            store = Store(name and tmp_path / name)
+            with contextlib.suppress(Interruption):
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0.001)
+                while True:
+                    store.meta("a")
+            closer = threading.Thread(target=store.close, daemon=True)
+            closer.start()
+            closer.join(WITHIN)
+            assert not closer.is_alive()
+    finally:
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def test_what_is_being_written_is_written_before_the_database_is_closed(tmp_path):

@@ -73,13 +73,21 @@ def test_other_forms_are_refused(signature: str, message: str) -> None:
         recover(DIGEST, signature)
 
 
-def test_many_are_recovered_as_each_would_be() -> None:
-    other = Key(b"\x02" * 32)
-    twin = f"{SIGNATURE[:64]}{ORDER - int(SIGNATURE[64:128], 16):064x}{55 - int(SIGNATURE[128:], 16):02x}"
-    asked = [(DIGEST, SIGNATURE), (DIGEST, twin), (DIGEST, "00" * 65), (DIGEST, "00" * 31 + "05" + SIGNATURE[64:]),
-             (bytes(32), other.sign(bytes(32))), (DIGEST, ""), (DIGEST, SIGNATURE)]  # fmt: skip
-    assert recover_all(asked) == [KEY.address, None, None, None, other.address, None, KEY.address]
-    assert recover_all([]) == []
+FORGERIES = st.sampled_from(["", "00" * 65, "00" * 64 + "1b", "00" * 31 + "05" + SIGNATURE[64:], SIGNATURE.upper()])
+CHANGED = st.builds(
+    lambda place, digit: SIGNATURE[:place] + digit + SIGNATURE[place + 1 :],
+    st.integers(0, 129), st.sampled_from("0123456789abcdef"),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.just(DIGEST) | digests, st.just(SIGNATURE) | CHANGED | FORGERIES)))
+def test_many_are_recovered_as_each_would_be(asked: list[tuple[bytes, str]]) -> None:
+    each: list[str | None] = []
+    for digest, signature in asked:
+        each.append(None)
+        with contextlib.suppress(InvalidSignature):
+            each[-1] = recover(digest, signature)
+    assert recover_all(asked) == each
 
 
 def test_a_secret_is_32_bytes_in_range() -> None:

@@ -11,6 +11,7 @@ import pytest
 from chain import schema
 from chain.encoding import Link, cid_of
 from chain.errors import InvalidEncoding
+from chain.packing import pack
 from chain.schema import Address, Cid, Hash, Items, Range, Text
 
 A_CID = cid_of(b"x")
@@ -133,6 +134,12 @@ def test_annotations_without_a_rule_and_other_classes_are_programming_errors() -
     class Wrong:
         value: float
 
+    @dataclass(frozen=True)
+    class Unpacked:
+        value: Any
+
     for cls in (Wrong, int):
         with pytest.raises(TypeError):
             schema.from_object(cls, {"value": 1})
+    with pytest.raises(TypeError):
+        pack(Unpacked(1))

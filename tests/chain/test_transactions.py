@@ -278,6 +278,21 @@ def test_the_expiry_lies_ahead_and_not_too_far(examples: dict[str, Payload], sig
         check_envelope(signed_of(transfer, expires=latest + 1), DEVELOPMENT, GENESIS, NOW)
 
 
+def test_what_has_passed_once_is_asked_anew_for_another_network_other_rules_or_another_time(
+    examples: dict[str, Payload], signed_of: SignedOf
+) -> None:
+    made = signed_of(examples["transfer"], expires=NOW + 10)
+    for signed in (made, Signed.decode(made.data), Signed.from_object(_object(made))):
+        check_envelope(signed, DEVELOPMENT, GENESIS, NOW)
+        with pytest.raises(TransactionTooLarge):
+            check_envelope(signed, dataclasses.replace(DEVELOPMENT, max_transaction_bytes=100), GENESIS, NOW)
+        with pytest.raises(WrongNetwork):
+            check_envelope(signed, DEVELOPMENT, Hash("00" * 32), NOW)
+        with pytest.raises(Expired):
+            check_envelope(signed, DEVELOPMENT, GENESIS, NOW + 10)
+        check_envelope(signed, DEVELOPMENT, GENESIS, NOW + 9)
+
+
 def test_checkpoint_votes_do_not_expire(examples: dict[str, Payload], signed_of: SignedOf) -> None:
     check_envelope(signed_of(examples["vote_checkpoint"]), DEVELOPMENT, GENESIS, NOW + 10**12)
 

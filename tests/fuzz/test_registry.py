@@ -23,7 +23,7 @@ EXCUSED = {
     "chain.fields.check_of": "takes annotations of ours",
     "chain.node.peering.protocol.Peering.check": "takes a Hello that was decoded; its rules are tests/chain's",
     "chain.node.peering.book.Book.restore": "the node's own database, written in one go",
-    "chain.keys.recover_all": "run by chain/blocks.check_body",
+    "chain.keys.recover_all": "chain.keys.recover's steps in loops; tests/chain/test_keys.py holds them against it",
     "chain.schema.read_values": "run by chain.schema.read",
     "chain.schema.to_bytes": "writes", "chain.schema.to_object": "writes", "chain.encoding.to_json": "writes",
     "ipfs.open_store": "an operator's option: an address or a folder",

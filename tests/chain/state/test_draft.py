@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain.encoding import INT_MAX, encode
+from chain.encoding import INT_MAX, INT_MIN, encode
 from chain.errors import InvalidEncoding
+from chain.schema import to_object
 from chain.state import Account
 from chain.state.draft import Draft
-from chain.state.tables import ACCOUNTS, EMPTY, IDS
+from chain.state.tables import ACCOUNTS, EMPTY, IDS, JUSTIFIED, Table
 
 
 def test_the_digest_is_over_the_parent_s_and_the_sorted_changes() -> None:
@@ -85,7 +86,7 @@ def test_what_a_transaction_changed_is_kept_when_it_ends_well() -> None:
     assert dict(draft.finish(1, 1, EMPTY.genesis).table(IDS)) == {"a": 1}
 
 
-def test_keys_see_all_layers() -> None:
+def test_keys_are_the_parent_s_and_the_changed_ones() -> None:
     base = Draft(EMPTY)
     base.put(IDS, "a", 1)
     base.put(IDS, "b", 1)
@@ -96,38 +97,59 @@ def test_keys_see_all_layers() -> None:
     assert draft.keys(IDS) == ["b", "c"]
 
 
-#: A transaction: what it sets (None: removes) by key, in order, and whether it ends well.
-transactions = st.tuples(st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 3))), st.booleans())
+NUMBER = st.integers(INT_MIN, INT_MAX)
+VALUES: dict[Table[Any], st.SearchStrategy[Any]] = {
+    IDS: NUMBER,
+    JUSTIFIED: st.text(),
+    ACCOUNTS: st.builds(Account, st.integers(0, INT_MAX), st.integers(0, 3)),
+}
+KEYS = st.sampled_from(["a", "b", "é", "b" * 59])
+#: What a transaction sets (None: removes), as table, key and value, in order.
+CHANGES = st.lists(
+    st.sampled_from(list(VALUES)).flatmap(lambda table: st.tuples(st.just(table), KEYS, st.none() | VALUES[table]))
+)
 
 
-@given(st.dictionaries(st.sampled_from("abc"), st.integers(0, 3)), st.lists(transactions))
-def test_what_is_left_is_what_the_kept_transactions_did(before: dict[str, int], done: list[Any]) -> None:
+@given(CHANGES, st.lists(st.tuples(CHANGES, st.booleans())))
+def test_what_is_left_is_what_the_kept_transactions_did(before: list[Any], done: list[Any]) -> None:
     base = Draft(EMPTY)
-    for key, value in before.items():
-        base.put(IDS, key, value)
-    draft, expected = Draft(base.finish(1, 1, EMPTY.genesis)), dict(before)
-    for changes, well in done:
+    change(base, before, expected := {})
+    draft = Draft(base.finish(1, 1, EMPTY.genesis))
+    old = dict(expected)
+    for changes, ends_well in done:
         draft.begin()
-        seen = dict(expected)
-        for key, value in changes:
-            if value is None:
-                draft.remove(IDS, key)
-                seen.pop(key, None)
-            else:
-                draft.put(IDS, key, value)
-                seen[key] = value
-            assert {each: draft.get(IDS, each) for each in draft.keys(IDS)} == seen
-        if well:
+        change(draft, changes, seen := dict(expected))
+        assert rows(draft) == seen
+        if ends_well:
             draft.keep()
             expected = seen
         else:
             draft.drop()
-        assert {each: draft.get(IDS, each) for each in draft.keys(IDS)} == expected
+        assert rows(draft) == expected
     state = draft.finish(2, 2, EMPTY.genesis)
-    assert dict(state.table(IDS)) == expected
-    changed = sorted(key for key in "abc" if before.get(key) != expected.get(key))
-    told = [["ids", key, expected.get(key)] for key in changed]
+    assert {(table.name, key): value for table in VALUES for key, value in state.table(table).items()} == expected
+    changed = sorted(place for place in old | expected if old.get(place) != expected.get(place))
+    told = [[*place, plain(expected.get(place))] for place in changed]
     assert state.digest == hashlib.sha256(encode([draft.base.digest, told])).hexdigest()
+
+
+def change(draft: Draft, changes: list[Any], known: dict[tuple[str, str], Any]) -> None:
+    """Do it, and the same to what a draft should know."""
+    for table, key, value in changes:
+        if value is None:
+            draft.remove(table, key)
+            known.pop((table.name, key), None)
+        else:
+            draft.put(table, key, value)
+            known[table.name, key] = value
+
+
+def rows(draft: Draft) -> dict[tuple[str, str], Any]:
+    return {(table.name, key): draft.get(table, key) for table in VALUES for key in draft.keys(table)}
+
+
+def plain(value: Any) -> Any:
+    return to_object(value) if isinstance(value, Account) else value
 
 
 @pytest.mark.parametrize("number", [INT_MAX + 1, -INT_MAX - 2])
