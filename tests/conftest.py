@@ -153,6 +153,13 @@ def port() -> Iterator[int]:
         yield found
 
 
+@pytest.fixture
+def other_port() -> Iterator[int]:
+    """A second one."""
+    with held() as found:
+        yield found
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     command = shutil.which("redis-server")

@@ -16,13 +16,16 @@ import requests
 
 from coordinator.service import run
 from coordinator.settings import FORM_BYTES, Settings
-from runtime.settings import FolderInUseError, free_port
+from runtime.settings import FolderInUseError
+
+#: A node that is away: no program of a user listens on this port.
+NOBODY = "http://127.0.0.1:1"
 
 
 @pytest.fixture
 def port(tmp_path: Path) -> Iterator[int]:
     """Of a coordinator that takes files of 3000 bytes and other requests of 2000."""
-    settings = Settings(tmp_path, f"http://127.0.0.1:{free_port()}", port=0, max_upload=3000, max_body=2000)
+    settings = Settings(tmp_path, NOBODY, port=0, max_upload=3000, max_body=2000)
     stop, ports = threading.Event(), Queue[int]()
     thread = threading.Thread(target=run, args=(settings, stop, ports.put))
     thread.start()
@@ -60,7 +63,7 @@ def test_a_request_of_another_kind_has_its_own_smaller_bound(port: int) -> None:
 
 def test_a_second_coordinator_on_the_folder_is_refused(port: int, tmp_path: Path) -> None:
     """They would send each other's transactions from one outbox, and sign with one wallet."""
-    second = Settings(tmp_path, f"http://127.0.0.1:{free_port()}", port=0)
+    second = Settings(tmp_path, NOBODY, port=0)
     with pytest.raises(FolderInUseError, match=rf"in use by another coordinator.*process {os.getpid()}\).*--data"):
         run(second, threading.Event())
     assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).ok

@@ -20,7 +20,6 @@ from chain.schema import Address
 from chain.wallets import Wallets
 from coordinator.broker import Broker
 from coordinator.scheduler import Task
-from runtime.settings import free_port
 from workers.service import _warn_who_may_not_send
 
 ROOT = Path(__file__).parents[2]
@@ -130,11 +129,16 @@ JOB = "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
 @pytest.mark.redis
 @pytest.mark.fleet
 def test_two_networks_on_one_database_see_neither_each_other_s_workers_nor_their_tasks(
-    start: Callable[..., Worker], listen: Callable[[int, str], None], redis_url: str, lab_module: Any
+    start: Callable[..., Worker],
+    listen: Callable[[int, str], None],
+    redis_url: str,
+    lab_module: Any,
+    port: int,
+    other_port: int,
 ) -> None:
     database = redis_url.rsplit("/", 1)[0] + "/3"
     networks = {"here": "0123456789abcdef" * 4, "there": "f" * 64}
-    ports = {name: free_port() for name in networks}
+    ports = {"here": port, "there": other_port}
     workers = {name: start(name, f"http://127.0.0.1:{ports[name]}", database) for name in networks}
     for name, genesis in networks.items():
         lab_module.until(lambda worker=workers[name]: worker.says("waiting for the node"), 30)
