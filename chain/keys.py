@@ -149,7 +149,7 @@ class _Recovery:
         ):
             raise InvalidSignature("r and s of a signature on secp256k1", "numbers that no key can have made")
         lib.secp256k1_ec_pubkey_serialize(context, self._point, self._length, key, EC_UNCOMPRESSED)
-        return self._numbers[1:]  # type: ignore[no-any-return]  # as bytes of their own
+        return self._numbers[1:]  # type: ignore[no-any-return]  # cffi has no types; a slice is bytes of its own
 
 
 def signing_hash(digest: bytes) -> bytes:

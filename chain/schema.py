@@ -12,7 +12,6 @@ whoever reads on), and Annotated[...] with Range, Text or Items. Dataclasses hol
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -291,8 +290,6 @@ def _ruled(reader: Reader, rule: Any) -> Reader:
         return reader
     if reader is integer and isinstance(rule, Range):
         return _in_range(rule, check)
-    if reader is text and isinstance(rule, Text) and rule.pattern is not None and rule.check is None:
-        return _like(rule, rule.pattern, check)
 
     def read_ruled(raw: Any) -> Any:
         value = reader(raw)
@@ -313,20 +310,6 @@ def _in_range(rule: Range, check: Callable[[Any], None]) -> Reader:
         return raw
 
     return read_integer
-
-
-def _like(rule: Text, pattern: str, check: Callable[[Any], None]) -> Reader:
-    """A text of a pattern, for which one match is enough."""
-    matches = re.compile(pattern).fullmatch
-    low, high = rule.low, INT_MAX if rule.high is None else rule.high
-
-    def read_text(raw: Any) -> Any:
-        if type(raw) is str and low <= len(raw) <= high and matches(raw):
-            return raw
-        check(text(raw))
-        return raw
-
-    return read_text
 
 
 def _ruled_writer(writer: Writer, rule: Any) -> Writer:

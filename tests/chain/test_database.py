@@ -114,8 +114,8 @@ def test_what_is_being_read_is_read_to_its_end_before_the_database_is_closed(tmp
     assert not any(each.startswith(str(path)) for each in opened)
 
 
-class Interruption(Exception):  # noqa: N818 - what a signal raises, wherever the program is
-    pass
+class Interruption(Exception):  # noqa: N818 - no error: somebody wants the program to end
+    """What the signal raises, wherever the program is."""
 
 
 def interrupt(*_: object) -> None:
