@@ -109,7 +109,10 @@ def certificate(which: str, out: str | None, cbor: bool, data: str, url: str | N
             number = served["version"]
         found = Certificate.from_document(client.certificate(name, number))
     if out is not None:
-        Path(out).write_bytes(found.to_bytes() if cbor else found.to_json() + b"\n")
+        try:
+            Path(out).write_bytes(found.to_bytes() if cbor else found.to_json() + b"\n")
+        except OSError as error:
+            raise click.ClickException(f"{out}: {error.strerror}: the certificate was not written") from error
 
     def human() -> str:
         lines = describe(found)

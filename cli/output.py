@@ -39,14 +39,18 @@ EXPECTED: tuple[type[Exception], ...] = (
     FileNotFoundError,
     PermissionError,
     IsADirectoryError,
+    FileExistsError,
+    NotADirectoryError,
 )
 
 
 def explain(error: Exception) -> str:
     """The text to print for an expected error."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+    advice = " (a folder is expected here, a file was found: name another place)" if in_the_way else ""
+    return f"{error.filename}: {error.strerror}{advice}"
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")

@@ -148,6 +148,39 @@ def test_a_file_that_is_missing_is_named(assay: Callable[..., Any], tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["network", "init", "--validators", "1", "--out"],
+        ["chain", "status", "--data"],
+        ["wallet", "new", "a", "--data"],
+        ["wallet", "list", "--data"],
+    ],
+)
+def test_a_file_where_a_folder_is_expected_is_named_and_left_alone(
+    assay: Callable[..., Any], tmp_path: Path, arguments: list[str]
+) -> None:
+    in_the_way = tmp_path / "a file"
+    in_the_way.write_text("mine")
+    for place in (in_the_way, in_the_way / "below"):
+        ran = assay(*arguments, place)
+        assert (ran.status, ran.out, ran.err.count("\n")) == (1, "", 1), ran
+        assert ran.err.startswith(f"Error: {in_the_way}")
+        assert "a folder is expected" in ran.err
+    assert (in_the_way.read_text(), list(tmp_path.iterdir())) == ("mine", [in_the_way])
+
+
+def test_a_service_whose_data_folder_is_a_file_says_so(tmp_path: Path) -> None:
+    """In a process of its own: a service sets up the log of its process."""
+    in_the_way = tmp_path / "a file"
+    in_the_way.write_text("mine")
+    command = [sys.executable, "-P", "-m", "cli.main", "node", "--data", str(in_the_way)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+    assert ran.stderr.startswith(f"Error: {in_the_way}")
+    assert "a folder is expected" in ran.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["coordinator", "--host", "0.0.0.0"], "answers on loopback only; '0.0.0.0' is no loopback address"),

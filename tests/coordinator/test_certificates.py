@@ -142,3 +142,10 @@ def test_the_command_prints_json_and_says_what_is_missing(certified: Any) -> Non
     assert run("model", "certificate", MODEL, "--url", certified.url, "--cbor").exit_code == 2
     done = run("model", "certificate", f"{MODEL}@7", "--url", certified.url)
     assert done.exit_code == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, the disk that is always full")
+def test_a_full_disk_is_told_in_one_line(certified: Any) -> None:
+    done = run("model", "certificate", MODEL, "--url", certified.url, "--out", "/dev/full")
+    assert (done.exit_code, done.output.count("\n")) == (1, 1), done.output
+    assert "/dev/full: No space left on device: the certificate was not written" in done.output
